@@ -1,0 +1,84 @@
+// Package eval decides which variant a unit gets. Compile turns a flag.Set into an immutable
+// Snapshot; Flag.Evaluate reads it without locks, I/O, panics or (on the simple paths)
+// allocations.
+//
+// Order of decision: disabled → rules in order → running trials (allocations) → default
+// variant. A rule that a person wrote beats the trial; what falls through the rules is the
+// trial's audience.
+package eval
+
+// Reason says why an evaluation gave its value, in OpenFeature's words.
+type Reason string
+
+// The reasons. STATIC is never given while a trial runs on the flag.
+const (
+	ReasonStatic         Reason = "STATIC"          // no rules, no trial
+	ReasonTargetingMatch Reason = "TARGETING_MATCH" // a rule served a variant
+	ReasonSplit          Reason = "SPLIT"           // a split or a trial decided by hash
+	ReasonDefault        Reason = "DEFAULT"         // nothing matched
+	ReasonDisabled       Reason = "DISABLED"
+	ReasonError          Reason = "ERROR"
+)
+
+// ErrorCode is OpenFeature's error code; empty means no error.
+type ErrorCode string
+
+// The error codes an evaluation can give.
+const (
+	ErrorFlagNotFound        ErrorCode = "FLAG_NOT_FOUND"
+	ErrorTypeMismatch        ErrorCode = "TYPE_MISMATCH"
+	ErrorTargetingKeyMissing ErrorCode = "TARGETING_KEY_MISSING"
+	ErrorProviderNotReady    ErrorCode = "PROVIDER_NOT_READY"
+	ErrorGeneral             ErrorCode = "GENERAL"
+)
+
+// Role is the part a unit plays in the trial that decided, or was looked at.
+type Role uint8
+
+// The roles.
+const (
+	RoleNone Role = iota // no trial, or in its rest
+	RoleTreatment
+	RoleControl
+)
+
+// Context is what a decision may depend on: the targeting key and attributes. Attribute values
+// are string, bool, any int or float, or []string / []any of those; anything else
+// matches nothing.
+type Context struct {
+	TargetingKey string
+	Attributes   map[string]any
+}
+
+// Result is the outcome of one evaluation. The zero Variant with no Error means: use the code
+// default.
+type Result struct {
+	Variant string
+	Value   any // bool, string, int64, float64 or map[string]any; nil = code default. Shared: do not modify.
+	Reason  Reason
+	Error   ErrorCode
+	// Trial is set when Role is not RoleNone.
+	Trial *TrialRef
+	Role  Role
+}
+
+// TrialRef names the trial step that an evaluation belongs to. One exists per compiled
+// allocation, so pointers can be compared while a snapshot lives.
+type TrialRef struct {
+	Trial   string
+	Flag    string
+	Version string
+	Step    int
+	// Salt seeds the unit hash that de-duplicates units.
+	Salt string
+}
+
+// Skeleton, to be completed (this is the surface the other packages use):
+//
+//	func Compile(set flag.Set) (*Snapshot, error)       // error: flag.Problems with places
+//	func (s *Snapshot) Flag(key string) *Flag            // nil if unknown
+//	func (s *Snapshot) Flags() []*Flag                   // sorted by key
+//	func (f *Flag) Key() string; Kind() flag.Kind; Type() flag.Type
+//	func (f *Flag) Evaluate(c *Context) Result           // c may be nil
+//	func (f *Flag) Explain(c *Context) Explanation       // rule by rule, bucket, trial; for people
+//	func (f *Flag) Variants() []Variant                   // name and decoded value

@@ -1,0 +1,165 @@
+// Package flag holds the data model of everything an evaluator may see: flags with their
+// variants and rules, segments (user groups) and the allocations that running trials put on
+// flags.
+//
+// It is pure data plus the validation that goes with it ([Set.Validate]). The code that
+// evaluates lives in package eval, which compiles a Set and refuses exactly what Validate
+// refuses: whatever can be stored can be evaluated.
+//
+// Values of this package are treated as immutable once they are part of a [Set]: writers copy
+// (defect F7 of the founding sketch), readers never lock.
+package flag
+
+import "encoding/json"
+
+// TotalWeight is the fixed total of every split: one unit is 0.001 %. The total never
+// changes, so raising one share moves users in one direction only (flagd fractional v2).
+const TotalWeight = 100_000
+
+// Weight is a share in parts of [TotalWeight], 0 to 100 000 inclusive.
+type Weight int
+
+// Percent gives w in per cent, for display only.
+func (w Weight) Percent() float64 { return float64(w) * 100 / TotalWeight }
+
+// Kind says what a flag is for.
+type Kind string
+
+// The kinds of flag.
+const (
+	KindRelease Kind = "release" // guards a change of code
+	KindConfig  Kind = "config"  // carries a value that operators tune
+	KindFault   Kind = "fault"   // its variants are fault programs (package fault)
+	KindPolicy  Kind = "policy"  // its variants are resilience policies (package resilience)
+)
+
+// Type is the type that all variants of one flag share.
+type Type string
+
+// The types of flag, as in OpenFeature.
+const (
+	TypeBoolean Type = "boolean"
+	TypeString  Type = "string"
+	TypeInteger Type = "integer" // |n| ≤ 2^53-1
+	TypeFloat   Type = "float"   // finite
+	TypeObject  Type = "object"  // a JSON object
+)
+
+// Flag is one feature flag.
+type Flag struct {
+	Key         string   `json:"key"`
+	Kind        Kind     `json:"kind"`
+	Type        Type     `json:"type"`
+	Description string   `json:"description,omitempty"`
+	Owner       string   `json:"owner,omitempty"`
+	Tags        []string `json:"tags,omitempty"`
+	// Enabled false is the kill switch: every evaluation gives the code default, reason DISABLED.
+	Enabled  bool      `json:"enabled"`
+	Variants []Variant `json:"variants"`
+	// DefaultVariant is served where no rule and no trial applies. Empty means the code default.
+	DefaultVariant string `json:"defaultVariant,omitempty"`
+	// Rules are tried in order; the first that matches and serves decides.
+	Rules []Rule `json:"rules,omitempty"`
+}
+
+// Variant is one named value of a flag.
+type Variant struct {
+	Name  string          `json:"name"`
+	Value json.RawMessage `json:"value"`
+}
+
+// Rule serves one variant, or a split, to the units that meet its condition. Exactly one of
+// Serve and Split is set.
+type Rule struct {
+	Name  string     `json:"name,omitempty"`
+	When  *Condition `json:"when,omitempty"` // nil: everybody
+	Serve string     `json:"serve,omitempty"`
+	Split *Split     `json:"split,omitempty"`
+}
+
+// Split distributes units over variants by hash: flagd fractional v2 over the bytes
+// Salt + ":" + value of the BucketBy attribute.
+type Split struct {
+	Salt string `json:"salt,omitempty"` // empty: the flag's key
+	// BucketBy names the attribute that is hashed; empty means the targeting key. A unit
+	// without that attribute falls through to the next rule.
+	BucketBy string `json:"bucketBy,omitempty"`
+	// Weights lie on [0, TotalWeight) in the order given, half-open. What they leave free
+	// falls through to the next rule.
+	Weights []Share `json:"weights"`
+}
+
+// Share gives a variant a part of [TotalWeight].
+type Share struct {
+	Variant string `json:"variant"`
+	Weight  Weight `json:"weight"`
+}
+
+// Condition is a tree of clauses. Exactly one form is used: All, Any, Not, Segment, or an
+// attribute clause (Attribute, Op, Values).
+type Condition struct {
+	All     []Condition `json:"all,omitempty"`
+	Any     []Condition `json:"any,omitempty"`
+	Not     *Condition  `json:"not,omitempty"`
+	Segment string      `json:"segment,omitempty"`
+
+	Attribute string            `json:"attribute,omitempty"` // "targetingKey" is the targeting key
+	Op        Op                `json:"op,omitempty"`
+	Values    []json.RawMessage `json:"values,omitempty"` // strings, numbers or booleans
+}
+
+// Op compares an attribute with the clause's values. A list attribute matches if any of its
+// elements does. A missing attribute, or one of another type, matches nothing.
+type Op string
+
+// The operators of attribute clauses.
+const (
+	OpIn         Op = "in"         // equal to one of Values
+	OpContains   Op = "contains"   // string contains one of Values
+	OpStartsWith Op = "startsWith" // string starts with one of Values
+	OpEndsWith   Op = "endsWith"   // string ends with one of Values
+	OpLess       Op = "<"          // number, one value
+	OpLessEq     Op = "<="
+	OpGreater    Op = ">"
+	OpGreaterEq  Op = ">="
+	OpExists     Op = "exists" // present and not null; no values
+)
+
+// Segment is a named user group: members by targeting key, or a condition, or both (either
+// suffices). Its condition cannot name another segment.
+type Segment struct {
+	Key         string     `json:"key"`
+	Description string     `json:"description,omitempty"`
+	Members     []string   `json:"members,omitempty"`
+	When        *Condition `json:"when,omitempty"`
+}
+
+// Allocation is what one running trial makes of a flag. The control plane derives it from the
+// trial's state (trial.Spec.Allocation); it is never written by hand.
+//
+// A unit in the audience gets Treatment if its bucket is below the treatment weight that holds
+// for it, Control if it is at or above TotalWeight minus the control weight, and otherwise
+// falls through as if there were no trial. Treatment grows from the bottom, control from the
+// top, so raising the share never moves a unit out of treatment nor a control unit into it
+// (measured in the flags reference, section 6).
+type Allocation struct {
+	Trial string `json:"trial"`
+	Flag  string `json:"flag"`
+	// Version identifies trial, attempt and step in telemetry (flag metadata "version").
+	Version   string     `json:"version"`
+	Step      int        `json:"step"`
+	Salt      string     `json:"salt"`
+	Treatment string     `json:"treatment"`
+	Control   string     `json:"control"`
+	Audience  *Condition `json:"audience,omitempty"` // nil: everybody
+	// Strata are the shares of this step. The largest Treatment and the largest Control of
+	// the strata that a unit belongs to hold for it; Treatment + Control ≤ TotalWeight.
+	Strata []Stratum `json:"strata"`
+}
+
+// Stratum is a share for some segments, or (no segments) for the whole audience.
+type Stratum struct {
+	Segments  []string `json:"segments,omitempty"`
+	Treatment Weight   `json:"treatment"`
+	Control   Weight   `json:"control"`
+}

@@ -1,0 +1,126 @@
+// Package trial is the heart of Seatrial as a pure function: Next takes the state of a trial and
+// an event (an interval of outcomes, a command of a person) and gives the new state and the
+// actions to carry out. It reads no clock and does no I/O, so the same events give the same
+// decisions, bit for bit.
+package trial
+
+import (
+	"time"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
+)
+
+// Goal is what a trial is for.
+type Goal string
+
+// The goals. They differ in what the end is called and in what happens then: a rollout hopes to
+// promote its treatment, a chaos experiment hopes to survive it and always ends with it off.
+const (
+	GoalPromote Goal = "promote"
+	GoalSurvive Goal = "survive"
+)
+
+// Spec is the plan of a trial; it does not change while the trial runs.
+type Spec struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Goal        Goal            `json:"goal"`
+	Hypothesis  string          `json:"hypothesis,omitempty"` // required for survive
+	Flag        string          `json:"flag"`
+	Treatment   string          `json:"treatment"` // variant
+	Control     string          `json:"control"`   // variant
+	Audience    *flag.Condition `json:"audience,omitempty"`
+	// Salt seeds the assignment; empty: the trial's name. It stays the same when a trial is
+	// stopped and started again, so users keep their variant.
+	Salt       string      `json:"salt,omitempty"`
+	Steps      []Step      `json:"steps"`
+	Guardrails []Guardrail `json:"guardrails"`
+
+	// Interval is how often evidence is weighed. 1 s to 1 h, default 15 s.
+	Interval Duration `json:"interval"`
+	// Alpha bounds the chance of rolling back a harmless treatment, over the whole trial and
+	// all guardrails. In (0, 0.5], default 0.01.
+	Alpha float64 `json:"alpha"`
+	// HoldAlpha is the level of the any-harm alarm that holds the ramp. Default 0.05.
+	HoldAlpha float64 `json:"holdAlpha"`
+	// PromoteAlpha bounds, per guardrail, the chance of calling harm beyond tolerance safe.
+	// Default 0.05.
+	PromoteAlpha float64 `json:"promoteAlpha"`
+
+	// Watch is how long a promoted treatment is watched after the last step. Default 30 min
+	// for promote, 0 for survive.
+	Watch Duration `json:"watch"`
+	// Deadline is the longest the trial may run. Default 24 h; for survive it is the
+	// experiment's maximum duration, required, at most 1 h.
+	Deadline   Duration       `json:"deadline"`
+	OnDeadline DeadlinePolicy `json:"onDeadline"` // default hold; for survive always stop
+	// MaxUnits caps how many units may ever get the treatment of a survive trial. Required
+	// for survive.
+	MaxUnits uint64 `json:"maxUnits,omitempty"`
+}
+
+// DeadlinePolicy says what happens when the deadline passes without a decision.
+type DeadlinePolicy string
+
+// The deadline policies.
+const (
+	DeadlineHold     DeadlinePolicy = "hold"
+	DeadlinePromote  DeadlinePolicy = "promote"
+	DeadlineRollBack DeadlinePolicy = "rollback"
+)
+
+// Step is one stage of the ramp.
+type Step struct {
+	// Segments, if any, restrict the step's share to these user groups. The share is then at
+	// most 50 %: the other half of the group is the control, so that even the first step is
+	// judged by evidence.
+	Segments []string `json:"segments,omitempty"`
+	// Share of the audience that gets the treatment. Control gets as much, or what is left.
+	Share flag.Weight `json:"share"`
+	// MinTime and MinUnits must both be reached before the next step. Defaults 5 min, 100.
+	MinTime  Duration `json:"minTime"`
+	MinUnits uint64   `json:"minUnits"`
+	// RequireSafe demands that every guardrail be proven safe; otherwise it is enough that none
+	// is proven harmful.
+	RequireSafe bool `json:"requireSafe"`
+}
+
+// Metric names what a guardrail measures.
+type Metric string
+
+// The metrics.
+const (
+	MetricErrors  Metric = "errors"  // share of units (or requests) with a failed request
+	MetricLatency Metric = "latency" // share of requests slower than bounds near the control's quantiles
+)
+
+// Mode says what a guardrail may do.
+type Mode string
+
+// The modes.
+const (
+	ModeShadow  Mode = "shadow"  // computed and shown, no action
+	ModeHold    Mode = "hold"    // may hold the ramp
+	ModeEnforce Mode = "enforce" // may roll back
+)
+
+// Guardrail is a metric with a tolerance. The tolerance is the larger of Relative and Absolute:
+// harm must exceed both.
+type Guardrail struct {
+	Name   string `json:"name"`
+	Metric Metric `json:"metric"`
+	Mode   Mode   `json:"mode"`
+	// Relative tolerance of the bad share: 0.2 allows 1.2 times the control's. 0 to 10.
+	Relative float64 `json:"relative"`
+	// Absolute tolerance of the bad share: 0.001 allows 0.1 percentage points more. 0 to 0.5.
+	Absolute float64 `json:"absolute"`
+	// Unit: "unit" counts each targeting key's first bad event (errors only), "request" counts
+	// requests. Default unit for errors, request for latency.
+	Unit string `json:"unit,omitempty"`
+	// Bounds in seconds fix the latency bounds; empty: the control's p50, p75, p90, p95, p99,
+	// read off before the evidence starts.
+	Bounds []float64 `json:"bounds,omitempty"`
+}
+
+// Duration is a time.Duration that reads and writes as "15s" in JSON.
+type Duration time.Duration

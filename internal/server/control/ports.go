@@ -1,0 +1,94 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Head identifies a state of the log. Revision alone is no identity: after a restored backup or
+// an asynchronous fail-over the same number can be given to another change.
+type Head struct {
+	History  string `json:"history"`  // new when the log is created or restored
+	Epoch    int64  `json:"epoch"`    // grows when another writer takes over
+	Revision int64  `json:"revision"` // gap-free, 0 = empty log
+	Hash     string `json:"hash"`     // hex SHA-256, chain over all changes
+}
+
+// Change is one entry of the change log: the only way state changes.
+type Change struct {
+	Revision int64     `json:"revision"`
+	Epoch    int64     `json:"epoch"`
+	Parent   string    `json:"parent"` // hash of the previous change
+	Hash     string    `json:"hash"`
+	Time     time.Time `json:"time"` // UTC, for people; order is by revision
+	Actor    string    `json:"actor"`
+	Reason   string    `json:"reason"`
+	// IdempotencyKey, if not empty, makes a repeated append return the first one's result.
+	IdempotencyKey string `json:"idempotencyKey,omitempty"`
+	Ops            []Op   `json:"ops"`
+}
+
+// Op sets one entity, or deletes it (Value is null).
+type Op struct {
+	Kind  EntityKind      `json:"kind"`
+	Key   string          `json:"key"`
+	Value json.RawMessage `json:"value,omitempty"`
+}
+
+// EntityKind names a kind of entity in the log.
+type EntityKind string
+
+// The entities.
+const (
+	KindFlag    EntityKind = "flag"
+	KindSegment EntityKind = "segment"
+	KindTrial   EntityKind = "trial"
+	KindToken   EntityKind = "token"
+)
+
+// Draft is a change that has not been appended yet.
+type Draft struct {
+	Actor          string
+	Reason         string
+	IdempotencyKey string
+	Time           time.Time
+	Ops            []Op
+}
+
+// Log is the append-only change log. Implementations are safe for concurrent use; storetest
+// holds what every one of them must do.
+type Log interface {
+	// Head gives the newest durable state.
+	Head(ctx context.Context) (Head, error)
+	// Append adds draft if the log's revision is still expected (else ErrConflict) and returns
+	// when it is durable. A draft whose idempotency key is already in the log returns that
+	// change, if its ops are equal (else ErrIdempotencyMismatch), whatever expected is.
+	Append(ctx context.Context, expected int64, draft Draft) (Change, error)
+	// Read gives at most limit changes after a revision, in order.
+	Read(ctx context.Context, after int64, limit int) ([]Change, error)
+	// Wait returns when the log's revision is greater than after, or ctx ends.
+	Wait(ctx context.Context, after int64) error
+	// Close releases the log; pending Waits return ErrClosed.
+	Close() error
+}
+
+// Journal keeps the closed intervals of trials with the state they led to, so that a restarted
+// controller goes on with the same bits, and any decision can be recomputed.
+type Journal interface {
+	// AppendInterval adds row; ErrConflict if (Trial, Attempt, Seq) exists.
+	AppendInterval(ctx context.Context, row IntervalRow) error
+	// Intervals gives a trial's rows with Seq > after, in order, at most limit.
+	Intervals(ctx context.Context, trial string, attempt int, after int, limit int) ([]IntervalRow, error)
+	// LastInterval gives the newest row, or ErrNotFound.
+	LastInterval(ctx context.Context, trial string, attempt int) (IntervalRow, error)
+}
+
+// IntervalRow is one closed interval as stored.
+type IntervalRow struct {
+	Trial    string          `json:"trial"`
+	Attempt  int             `json:"attempt"`
+	Seq      int             `json:"seq"`
+	Interval json.RawMessage `json:"interval"` // outcome.Interval
+	State    json.RawMessage `json:"state"`    // trial.State after it
+}
