@@ -72,13 +72,3 @@ type TrialRef struct {
 	// Salt seeds the unit hash that de-duplicates units.
 	Salt string
 }
-
-// Skeleton, to be completed (this is the surface the other packages use):
-//
-//	func Compile(set flag.Set) (*Snapshot, error)       // error: flag.Problems with places
-//	func (s *Snapshot) Flag(key string) *Flag            // nil if unknown
-//	func (s *Snapshot) Flags() []*Flag                   // sorted by key
-//	func (f *Flag) Key() string; Kind() flag.Kind; Type() flag.Type
-//	func (f *Flag) Evaluate(c *Context) Result           // c may be nil
-//	func (f *Flag) Explain(c *Context) Explanation       // rule by rule, bucket, trial; for people
-//	func (f *Flag) Variants() []Variant                   // name and decoded value
