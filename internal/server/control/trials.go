@@ -67,9 +67,9 @@ type Decision struct {
 	// Interval is the evidence of the decision; it is journalled in the same transaction. Nil
 	// if the event was none.
 	Interval *outcome.Interval
-	// Promote makes the treatment the flag's default variant in the same change: set it when
-	// Next gave ActionPromote.
-	Promote bool
+	// Actions are what Next gave with it. ActionPromote and ActionDemote change the flag's
+	// default variant in the same change.
+	Actions []trial.Action
 	// Reason for the log. Default: State.Why.
 	Reason string
 }
