@@ -1,0 +1,76 @@
+package evidence
+
+import (
+	"math"
+	"slices"
+)
+
+// MeanLogE is the log of the mean of the e-values with the given logs: the evidence that at
+// least one of their hypotheses is false, valid under any dependence between them. Without
+// values it is 0.
+func MeanLogE(logs ...float64) float64 {
+	if len(logs) == 0 {
+		return 0
+	}
+	return logSumExp(logs) - ln(float64(len(logs)))
+}
+
+// WeightedMeanLogE is [MeanLogE] with weights; they must be fixed in advance. Weights that are
+// missing or not positive and finite leave their value out; if none is left it is 0.
+func WeightedMeanLogE(logs, weights []float64) float64 {
+	top, total := math.Inf(-1), 0.0
+	usable := func(i int) bool { return i < len(weights) && weights[i] > 0 && !math.IsInf(weights[i], 1) }
+	for i, v := range logs {
+		if usable(i) {
+			top = max(top, v)
+			total += weights[i]
+		}
+	}
+	if total == 0 || math.IsInf(top, 0) {
+		return max(top, 0)
+	}
+	sum := 0.0
+	for i, v := range logs {
+		if usable(i) {
+			sum += float64(weights[i] / total * exp(v-top))
+		}
+	}
+	return top + ln(sum)
+}
+
+// Blame names the hypotheses (by index, the strongest evidence first) that closed testing
+// rejects at family level alpha after an alarm of [MeanLogE]: those j for which the mean over
+// every set that contains j reaches 1/alpha. The chance that it ever names a true one is at most
+// alpha, under any dependence (Vovk and Wang, "E-values: Calibration, combination and
+// applications", Ann. Statist. 49, 2021). It may be empty although the mean alarms. alpha
+// outside (0, 1) names none.
+func Blame(logs []float64, alpha float64) []int {
+	if !(alpha > 0 && alpha < 1) {
+		return nil
+	}
+	// The worst set for j is j with all others whose e-value is under 1/alpha.
+	excess := make([]float64, len(logs)) // alpha·E - 1
+	deficit := 0.0
+	for i, v := range logs {
+		excess[i] = exp(v+ln(alpha)) - 1
+		deficit += min(excess[i], 0)
+	}
+	var named []int
+	for i, x := range excess {
+		if x-min(x, 0)+deficit >= 0 && x >= 0 {
+			named = append(named, i)
+		}
+	}
+	slices.SortStableFunc(named, func(a, b int) int { return -compareFloat(logs[a], logs[b]) })
+	return named
+}
+
+func compareFloat(a, b float64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,124 @@
+package evidence
+
+import "math"
+
+// priorGamma is the pseudo-count of good and of bad events with which each arm's plug-in
+// estimate starts; 0.18 is the choice of Turner, Ly and Grünwald for balanced arms.
+const priorGamma = 0.18
+
+// MaxDelta bounds the absolute margin that a [Difference] can test.
+const MaxDelta = 0.5
+
+// Difference is the two-sample e-variable of Turner, Ly and Grünwald ("Generic E-variables for
+// exact sequential k-sample tests that allow for optional stopping", J. Stat. Plan. Inf. 230,
+// 2024) with the absolute margin of Turner and Grünwald ("Anytime-valid confidence intervals for
+// contingency tables and beyond", 2023): it bets on the rates seen in earlier intervals against
+// the point of H0 nearest to them in Kullback-Leibler divergence. Exact for common events too.
+//
+// Every interval in which both arms were exposed counts, also one without events. Within an
+// interval the mean rate of each arm is what is tested; drift between intervals costs power
+// (the estimates are of the past), not validity.
+//
+// The zero value ignores everything and stays at LogE 0. Plain value; its JSON keeps every bit.
+type Difference struct {
+	Delta     float64   `json:"delta"` // margin as a share: 0.001 is 0.1 percentage points
+	Direction Direction `json:"direction"`
+	Sum       Counts    `json:"sum"` // all earlier intervals, for the plug-in estimates
+	Log       float64   `json:"log"` // ln E
+}
+
+// NewHarmDifference tests H0: p_treatment - p_control ≤ delta. delta is a share, 0 for any harm;
+// it is brought into [0, MaxDelta], NaN into 0.
+func NewHarmDifference(delta float64) Difference {
+	return Difference{Delta: cleanDelta(delta), Direction: Harm}
+}
+
+// NewNoWorseDifference tests H0: p_treatment - p_control ≥ delta.
+func NewNoWorseDifference(delta float64) Difference {
+	return Difference{Delta: cleanDelta(delta), Direction: NoWorse}
+}
+
+func cleanDelta(delta float64) float64 {
+	if math.IsNaN(delta) {
+		return 0
+	}
+	return min(max(delta, 0), MaxDelta)
+}
+
+// IsZero reports whether e is the zero value, for omitzero.
+func (e Difference) IsZero() bool { return e == Difference{} }
+
+// LogE is ln E: 0 at the start, at least ln(1/α) when H0 is rejected at level α.
+func (e Difference) LogE() float64 { return e.Log }
+
+// Add weighs one interval. Without exposures in both arms it changes nothing.
+func (e *Difference) Add(c Counts) {
+	c, ok := c.clean()
+	if !ok || e.Direction == "" {
+		return
+	}
+	e.Log += e.bet(c)
+	e.Sum = Counts{
+		X: addCapped(e.Sum.X, c.X), Mc: addCapped(e.Sum.Mc, c.Mc),
+		Y: addCapped(e.Sum.Y, c.Y), Mb: addCapped(e.Sum.Mb, c.Mb),
+	}
+}
+
+// bet is ln S of one interval. Whether and how to bet depends on earlier intervals and on the
+// exposures only, never on the outcomes bet on.
+func (e *Difference) bet(c Counts) float64 {
+	treatment := plugIn(e.Sum.X, e.Sum.Mc)
+	control := plugIn(e.Sum.Y, e.Sum.Mb)
+	gap := treatment.bad - control.bad
+	if e.Direction == Harm && gap <= e.Delta || e.Direction == NoWorse && gap >= e.Delta {
+		return 0
+	}
+	q := project(treatment, control, float64(c.Mc), float64(c.Mb), e.Delta)
+	nullControl, nullTreatment := rateOf(q), rateOf(q+e.Delta)
+	if !nullControl.inside() || !nullTreatment.inside() {
+		return 0
+	}
+	return treatment.logRatio(nullTreatment, c.X, c.Mc) + control.logRatio(nullControl, c.Y, c.Mb)
+}
+
+// rate is a probability of a bad event with its complement, kept apart so that neither loses
+// digits near 0.
+type rate struct{ bad, good float64 }
+
+func rateOf(p float64) rate { return rate{p, 1 - p} }
+
+func (r rate) inside() bool { return r.bad > 1e-15 && r.good > 1e-15 }
+
+func plugIn(bad, n uint64) rate {
+	total := float64(n) + 2*priorGamma
+	return rate{(float64(bad) + priorGamma) / total, (float64(n-bad) + priorGamma) / total}
+}
+
+// logRatio is the log-likelihood ratio of r against null, of x bad events among n.
+func (r rate) logRatio(null rate, x, n uint64) float64 {
+	return float64(float64(x)*ln(r.bad/null.bad)) + float64(float64(n-x)*ln(r.good/null.good))
+}
+
+// project finds the control's rate q of the point (q+delta, q) nearest to the estimates: the
+// root of the derivative of nc·KL(treatment‖q+delta) + nb·KL(control‖q), which rises in q. Each
+// arm's own optimum bounds it, so it is bisected between them, to the last bit.
+func project(treatment, control rate, nc, nb, delta float64) float64 {
+	if delta == 0 {
+		return (float64(nc*treatment.bad) + float64(nb*control.bad)) / (nc + nb)
+	}
+	a, b := treatment.bad-delta, control.bad
+	low, high := max(min(a, b), 0), min(max(a, b), 1-delta)
+	for {
+		q := low + (high-low)/2
+		if q <= low || q >= high {
+			return q
+		}
+		slopeTreatment := treatment.good/(1-q-delta) - treatment.bad/(q+delta)
+		slopeControl := control.good/(1-q) - control.bad/q
+		if float64(nc*slopeTreatment)+float64(nb*slopeControl) > 0 {
+			high = q
+		} else {
+			low = q
+		}
+	}
+}

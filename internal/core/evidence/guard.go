@@ -1,0 +1,95 @@
+package evidence
+
+// Guard judges one kind of bad event under one tolerance: the larger of a relative and an
+// absolute margin. "Harm" must exceed both, "no worse" may stay under either.
+//
+//   - Harm, H0 "within the relative or within the absolute margin": the smaller of the two
+//     e-values, as H0 is a union and one of the two is valid on either part. It presumes that
+//     one and the same margin is kept throughout; a treatment that keeps now this, now that one
+//     while the base rate swings over orders of magnitude may be called harmful more often.
+//   - No worse, H0 "beyond both margins": the mean of the two, as each is valid on all of H0.
+//   - Any harm, H0 "rate ratio ≤ 1": a quick alarm that ignores the tolerance.
+//
+// A margin of 0 tolerates nothing, so the other alone is the tolerance and only its process
+// runs. With both at 0 harm is any harm and no worse means "better".
+//
+// The zero value ignores everything. Plain value; its JSON keeps every bit.
+type Guard struct {
+	Relative float64 `json:"relative"` // 0.2 tolerates 1.2 times the control's share
+	Absolute float64 `json:"absolute"` // 0.001 tolerates 0.1 percentage points more
+
+	AnyHarm           RelativeRate `json:"anyHarm,omitzero"`
+	HarmRate          RelativeRate `json:"harmRate,omitzero"`
+	NoWorseRate       RelativeRate `json:"noWorseRate,omitzero"`
+	HarmDifference    Difference   `json:"harmDifference,omitzero"`
+	NoWorseDifference Difference   `json:"noWorseDifference,omitzero"`
+
+	// The highest value of each log so far, at least 0.
+	MaxHarm    float64 `json:"maxHarm"`
+	MaxNoWorse float64 `json:"maxNoWorse"`
+	MaxAnyHarm float64 `json:"maxAnyHarm"`
+}
+
+// NewGuard starts a guard. relative is brought into [0, MaxRate-1], absolute into [0, MaxDelta].
+func NewGuard(relative, absolute float64) Guard {
+	if !(relative > 0) {
+		relative = 0
+	}
+	relative = min(relative, MaxRate-1)
+	absolute = cleanDelta(absolute)
+	g := Guard{Relative: relative, Absolute: absolute, AnyHarm: NewHarmRate(1)}
+	if relative > 0 {
+		g.HarmRate = NewHarmRate(1 + relative)
+	}
+	if relative > 0 || absolute == 0 {
+		g.NoWorseRate = NewNoWorseRate(1 + relative)
+	}
+	if absolute > 0 {
+		g.HarmDifference = NewHarmDifference(absolute)
+		g.NoWorseDifference = NewNoWorseDifference(absolute)
+	}
+	return g
+}
+
+// Add weighs one interval in every process and keeps the maxima.
+func (g *Guard) Add(c Counts) {
+	g.AnyHarm.Add(c)
+	g.HarmRate.Add(c)
+	g.NoWorseRate.Add(c)
+	g.HarmDifference.Add(c)
+	g.NoWorseDifference.Add(c)
+	g.MaxHarm = max(g.MaxHarm, g.LogHarm())
+	g.MaxNoWorse = max(g.MaxNoWorse, g.LogNoWorse())
+	g.MaxAnyHarm = max(g.MaxAnyHarm, g.LogAnyHarm())
+}
+
+// LogHarm is the log of the evidence that the treatment is worse than both margins allow.
+func (g *Guard) LogHarm() float64 {
+	switch {
+	case g.HarmRate.IsZero() && g.HarmDifference.IsZero():
+		return g.AnyHarm.LogE()
+	case g.HarmDifference.IsZero():
+		return g.HarmRate.LogE()
+	case g.HarmRate.IsZero():
+		return g.HarmDifference.LogE()
+	}
+	return min(g.HarmRate.LogE(), g.HarmDifference.LogE())
+}
+
+// LogNoWorse is the log of the evidence that the treatment keeps the tolerance.
+func (g *Guard) LogNoWorse() float64 {
+	switch {
+	case g.NoWorseDifference.IsZero():
+		return g.NoWorseRate.LogE()
+	case g.NoWorseRate.IsZero():
+		return g.NoWorseDifference.LogE()
+	}
+	return MeanLogE(g.NoWorseRate.LogE(), g.NoWorseDifference.LogE())
+}
+
+// LogAnyHarm is the log of the evidence that the treatment is worse at all.
+func (g *Guard) LogAnyHarm() float64 { return g.AnyHarm.LogE() }
+
+// AnytimeP is the p-value valid at any time of a process whose highest log so far is maxLogE:
+// exp(-maxLogE), at most 1.
+func AnytimeP(maxLogE float64) float64 { return min(1, exp(-maxLogE)) }
