@@ -1,0 +1,95 @@
+package resilience
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// slices is into how many steps a window is cut. The oldest step falls out as a whole, so a window
+// looks back between 90 % and 100 % of its length.
+const slices = 10
+
+// window counts calls and failures of the recent past without a lock. Each slice packs the number
+// of its step of time (24 bits), its calls and its failures (20 bits each) into one word, so that a
+// slice is cleared and counted in one exchange. A nil window counts nothing.
+type window struct {
+	length time.Duration
+	slice  [slices]atomic.Uint64
+}
+
+const (
+	countBits = 20
+	countMask = 1<<countBits - 1
+	stepMask  = 1<<24 - 1
+)
+
+func pack(step uint64, calls, failed uint64) uint64 {
+	return step<<(2*countBits) | calls<<countBits | failed
+}
+
+func unpack(word uint64) (step, calls, failed uint64) {
+	return word >> (2 * countBits), word >> countBits & countMask, word & countMask
+}
+
+// newWindow makes the window that the policy asks for, or nil. What old has counted goes into the
+// current slice: it ages from now on.
+func newWindow(p BreakerPolicy, old *window, at int64) *window {
+	if p.FailureRatio == 0 {
+		return nil
+	}
+	w := &window{length: p.Window}
+	calls, failed := old.sum(at)
+	step := w.step(at)
+	w.slice[step%slices].Store(pack(step, uint64(min(calls, countMask)), uint64(min(failed, countMask))))
+	return w
+}
+
+func (w *window) fits(p BreakerPolicy) bool {
+	if w == nil {
+		return p.FailureRatio == 0
+	}
+	return p.FailureRatio > 0 && w.length == p.Window
+}
+
+// step numbers the slices of time. It comes round after 2^24 steps, a multiple of the shortest
+// window's day and a half; a slice untouched for exactly that long would be taken for a fresh one.
+func (w *window) step(at int64) uint64 {
+	return uint64(at/int64(w.length/slices)) & stepMask
+}
+
+func (w *window) add(at int64, failure bool) {
+	step := w.step(at)
+	slice := &w.slice[step%slices]
+	for {
+		word := slice.Load()
+		was, calls, failed := unpack(word)
+		if was != step {
+			calls, failed = 0, 0
+		}
+		if calls == countMask { // full: halve, which keeps the ratio
+			calls, failed = calls/2, failed/2
+		}
+		calls++
+		if failure {
+			failed++
+		}
+		if slice.CompareAndSwap(word, pack(step, calls, failed)) {
+			return
+		}
+	}
+}
+
+func (w *window) sum(at int64) (calls, failed int) {
+	if w == nil {
+		return 0, 0
+	}
+	step := w.step(at)
+	for i := range w.slice {
+		was, c, f := unpack(w.slice[i].Load())
+		if (step-was)&stepMask < slices {
+			calls += int(c)
+			failed += int(f)
+		}
+	}
+	return calls, failed
+}
