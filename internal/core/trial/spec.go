@@ -4,11 +4,7 @@
 // decisions, bit for bit.
 package trial
 
-import (
-	"time"
-
-	"github.com/seatrial/seatrial/internal/core/flag"
-)
+import "github.com/seatrial/seatrial/internal/core/flag"
 
 // Goal is what a trial is for.
 type Goal string
@@ -48,7 +44,7 @@ type Spec struct {
 	PromoteAlpha float64 `json:"promoteAlpha"`
 
 	// Watch is how long a promoted treatment is watched after the last step. Default 30 min
-	// for promote, 0 for survive.
+	// for promote; a survive trial has no watch.
 	Watch Duration `json:"watch"`
 	// Deadline is the longest the trial may run. Default 24 h; for survive it is the
 	// experiment's maximum duration, required, at most 1 h.
@@ -121,6 +117,3 @@ type Guardrail struct {
 	// read off before the evidence starts.
 	Bounds []float64 `json:"bounds,omitempty"`
 }
-
-// Duration is a time.Duration that reads and writes as "15s" in JSON.
-type Duration time.Duration

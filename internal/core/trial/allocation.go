@@ -1,0 +1,59 @@
+package trial
+
+import (
+	"fmt"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
+)
+
+// Version identifies trial, attempt and step: outcomes carry it, so that what was caused under
+// one step is never counted under another.
+func (s *State) Version(spec Spec) string {
+	return fmt.Sprintf("%s.%d.%d", spec.Name, s.Attempt, s.Step)
+}
+
+// Allocation gives what the trial makes of its flag now. False means nothing: the trial is over.
+func (spec Spec) Allocation(s State) (flag.Allocation, bool) {
+	if s.Ended() {
+		return flag.Allocation{}, false
+	}
+	return flag.Allocation{
+		Trial: spec.Name, Flag: spec.Flag,
+		Version: s.Version(spec), Step: s.Step, Salt: spec.Salt,
+		Treatment: spec.Treatment, Control: spec.Control,
+		Audience: spec.Audience,
+		Strata:   spec.strata(s),
+	}, true
+}
+
+// strata gives the shares that hold: each group step that was reached, and the largest share
+// for everybody. Control is as large as treatment, up to what is left. Because a group's share
+// is at most 50 %, treatment : control is the same in every stratum, which lets the arms be
+// compared without stratifying.
+func (spec Spec) strata(s State) []flag.Stratum {
+	if s.Phase == PhaseWatching {
+		return []flag.Stratum{{Treatment: flag.TotalWeight}}
+	}
+	var strata []flag.Stratum
+	everybody := flag.Weight(0)
+	for _, step := range spec.Steps[:s.Step+1] {
+		if len(step.Segments) == 0 {
+			everybody = max(everybody, step.Share)
+			continue
+		}
+		strata = append(strata, flag.Stratum{Segments: step.Segments, Treatment: step.Share, Control: step.Share})
+	}
+	if everybody > 0 {
+		strata = append(strata, flag.Stratum{Treatment: everybody, Control: min(everybody, flag.TotalWeight-everybody)})
+	}
+	return strata
+}
+
+// treatmentShare is the chance that a newly exposed unit of either arm is in the treatment.
+func (spec Spec) treatmentShare(s *State) float64 {
+	share := spec.Steps[s.Step].Share
+	if len(spec.Steps[s.Step].Segments) > 0 || share <= half {
+		return 0.5
+	}
+	return float64(share) / flag.TotalWeight
+}
