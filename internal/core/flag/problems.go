@@ -123,10 +123,10 @@ func Suggest(name string, known iter.Seq[string]) string {
 // editDistance is the optimal string alignment distance of a and b in bytes (Levenshtein's plus
 // swaps of neighbours), or at least limit if it is no smaller. Long names are not compared.
 func editDistance(a, b string, limit int) int {
-	if len(a) > maxKey || len(b) > maxKey {
+	if len(a) > MaxKey || len(b) > MaxKey {
 		return limit
 	}
-	var before, previous, current [maxKey + 1]int
+	var before, previous, current [MaxKey + 1]int
 	for j := range len(b) + 1 {
 		previous[j] = j
 	}

@@ -1,0 +1,71 @@
+package flag
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+)
+
+// The equal methods compare what JSON would show: nil and empty lists are the same, and so are
+// values that differ in insignificant space only. A test changes every field once, so that a
+// field added to the model cannot be forgotten here.
+
+func (f *Flag) equal(g *Flag) bool {
+	return f.Key == g.Key && f.Kind == g.Kind && f.Type == g.Type && f.Description == g.Description &&
+		f.Owner == g.Owner && f.Enabled == g.Enabled && f.DefaultVariant == g.DefaultVariant &&
+		slices.Equal(f.Tags, g.Tags) &&
+		slices.EqualFunc(f.Variants, g.Variants, Variant.equal) &&
+		slices.EqualFunc(f.Rules, g.Rules, Rule.equal)
+}
+
+func (v Variant) equal(w Variant) bool { return v.Name == w.Name && equalJSON(v.Value, w.Value) }
+
+func equalJSON(a, b json.RawMessage) bool { return bytes.Equal(compact(a), compact(b)) }
+
+func (r Rule) equal(q Rule) bool {
+	return r.Name == q.Name && r.Serve == q.Serve && r.When.equal(q.When) && r.Split.equal(q.Split)
+}
+
+func (s *Split) equal(t *Split) bool {
+	if s == nil || t == nil {
+		return s == t
+	}
+	return s.Salt == t.Salt && s.BucketBy == t.BucketBy && slices.Equal(s.Weights, t.Weights)
+}
+
+func (c *Condition) equal(d *Condition) bool {
+	if c == nil || d == nil {
+		return c == d
+	}
+	children := func(a, b Condition) bool { return a.equal(&b) }
+	return c.Segment == d.Segment && c.Attribute == d.Attribute && c.Op == d.Op &&
+		slices.EqualFunc(c.Values, d.Values, equalJSON) && c.Not.equal(d.Not) &&
+		slices.EqualFunc(c.All, d.All, children) && slices.EqualFunc(c.Any, d.Any, children)
+}
+
+func (s *Segment) equal(t *Segment) bool {
+	return s.Key == t.Key && s.Description == t.Description &&
+		slices.Equal(s.Members, t.Members) && s.When.equal(t.When)
+}
+
+func (a *Allocation) equal(b *Allocation) bool {
+	return a.Trial == b.Trial && a.Flag == b.Flag && a.Version == b.Version && a.Step == b.Step &&
+		a.Salt == b.Salt && a.Treatment == b.Treatment && a.Control == b.Control &&
+		a.Audience.equal(b.Audience) && slices.EqualFunc(a.Strata, b.Strata, Stratum.equal)
+}
+
+func (s Stratum) equal(t Stratum) bool {
+	return s.Treatment == t.Treatment && s.Control == t.Control && slices.Equal(s.Segments, t.Segments)
+}
+
+// compact gives raw without insignificant space, or raw itself if it has none or is not JSON.
+func compact(raw json.RawMessage) json.RawMessage {
+	if !bytes.ContainsAny(raw, " \t\r\n") {
+		return raw
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return raw
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,74 @@
+package flag
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// The limits of a set. Whatever passes them can be evaluated in bounded time and memory.
+const (
+	MaxKey         = 128       // bytes of a key, salt or attribute name
+	MaxFlags       = 10_000    // flags in a set
+	MaxSegments    = 10_000    // segments in a set
+	MaxAllocations = 10_000    // running trials in a set
+	MaxFlagBytes   = 256 << 10 // JSON of one flag
+	MaxVariants    = 100       // variants of a flag, and shares of a split
+	MaxRules       = 200       // rules of a flag
+	MaxClauses     = 50        // segment and attribute clauses of one condition
+	MaxValues      = 1_000     // values of one attribute clause
+	MaxDepth       = 16        // nesting of a condition, and of an object variant's value
+	MaxMembers     = 10_000    // members of a segment
+	MaxMember      = 256       // bytes of one member
+	MaxStrata      = 100       // strata of an allocation, and segments of a stratum
+	MaxTags        = 50        // tags of a flag
+	MaxText        = 4 << 10   // bytes of a description; other texts: MaxMember
+	MaxInteger     = 1<<53 - 1 // largest magnitude of an integer that every client can hold
+)
+
+// MaxSegmentBytes is the longest JSON of a segment that [DecodeSegment] reads: its members,
+// escaped at the worst, and 1 MiB for the rest.
+const MaxSegmentBytes = 16 << 20
+
+// CheckKey says what is wrong with a key (of a flag, segment, variant or trial) or a salt, or
+// gives nil: 1 to 128 characters of A-Z a-z 0-9 . _ / and -.
+//
+// The colon is left out on purpose: what is hashed is salt + ":" + unit, so the first colon
+// always ends the salt, and two pairs of salt and unit are never hashed as the same bytes.
+func CheckKey(key string) error {
+	if key == "" {
+		return fmt.Errorf("is empty; give 1 to %d characters of A-Z a-z 0-9 . _ / -", MaxKey)
+	}
+	if len(key) > MaxKey {
+		return fmt.Errorf("has %d characters; at most %d are allowed", len(key), MaxKey)
+	}
+	if i := strings.IndexFunc(key, notInKey); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(key[i:])
+		return fmt.Errorf("has %q at place %d; only A-Z a-z 0-9 . _ / - are allowed", r, i+1)
+	}
+	return nil
+}
+
+func notInKey(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') &&
+		r != '.' && r != '_' && r != '/' && r != '-'
+}
+
+// checkText says what is wrong with free text of at most limit bytes.
+func checkText(text string, limit int) error {
+	if len(text) > limit {
+		return fmt.Errorf("has %d bytes; at most %d are allowed", len(text), limit)
+	}
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("is not valid UTF-8; write the text in UTF-8")
+	}
+	return nil
+}
+
+// checkAttribute says what is wrong with the name of an attribute.
+func checkAttribute(name string) error {
+	if name == "" {
+		return fmt.Errorf("is empty; name an attribute of the context, such as %q", "country")
+	}
+	return checkText(name, MaxKey)
+}
