@@ -82,7 +82,6 @@ func newBound(g Guardrail, seconds float64) BoundState {
 	return BoundState{
 		Seconds: seconds,
 		Guard:   evidence.NewGuard(g.Relative, g.Absolute),
-		Ratio:   evidence.NewRatioSequence(),
 	}
 }
 
@@ -245,8 +244,6 @@ type SampleState struct {
 
 // sampleAlpha is strict, because a wrong sample ratio invalidates everything.
 const sampleAlpha = 0.001
-
-func newSample() SampleState { return SampleState{Test: evidence.NewSampleRatio()} }
 
 func (s *SampleState) add(iv outcome.Interval, treatmentShare float64) {
 	if !both(iv) {

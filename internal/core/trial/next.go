@@ -47,7 +47,6 @@ func Start(spec Spec, attempt int, at time.Time) State {
 		Attempt: attempt, Phase: PhaseRunning,
 		StartedAt: at, StepStartedAt: at, UpdatedAt: at,
 		Guardrails: make([]GuardrailState, len(spec.Guardrails)),
-		Sample:     newSample(),
 	}
 	for i, g := range spec.Guardrails {
 		s.Guardrails[i] = newGuardrail(g)
@@ -124,8 +123,7 @@ func (s *State) count(iv outcome.Interval) {
 	} else {
 		s.NoData++
 	}
-	s.Exemplars = append(append([]outcome.Exemplar(nil), iv.Exemplars...), s.Exemplars...)
-	s.Exemplars = s.Exemplars[:min(len(s.Exemplars), outcome.MaxExemplars)]
+	s.Exemplars = outcome.AddExemplars(s.Exemplars, iv.Exemplars...)
 }
 
 func (t *Totals) add(a outcome.Arm) {

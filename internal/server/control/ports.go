@@ -54,6 +54,9 @@ type Draft struct {
 	IdempotencyKey string
 	Time           time.Time
 	Ops            []Op
+	// Interval, if not nil, is journalled in the same transaction: the evidence of a decision
+	// and the decision are stored together or not at all.
+	Interval *IntervalRow
 }
 
 // Log is the append-only change log. Implementations are safe for concurrent use; storetest
@@ -63,11 +66,14 @@ type Log interface {
 	Head(ctx context.Context) (Head, error)
 	// Append adds draft if the log's revision is still expected (else ErrConflict) and returns
 	// when it is durable. A draft whose idempotency key is already in the log returns that
-	// change, if its ops are equal (else ErrIdempotencyMismatch), whatever expected is.
+	// change, if its ops are equal (else ErrIdempotencyMismatch), whatever expected is. Any
+	// other error but CodeUnavailable means that nothing was appended; after CodeUnavailable
+	// it may or may not have been: repeat with the same idempotency key.
 	Append(ctx context.Context, expected int64, draft Draft) (Change, error)
-	// Read gives at most limit changes after a revision, in order.
+	// Read gives at most limit changes after a revision, in order. A limit outside 1 to 10 000
+	// is brought into it.
 	Read(ctx context.Context, after int64, limit int) ([]Change, error)
-	// Wait returns when the log's revision is greater than after, or ctx ends.
+	// Wait returns nil when the log's revision is greater than after, or the cause of ctx.
 	Wait(ctx context.Context, after int64) error
 	// Close releases the log; pending Waits return ErrClosed.
 	Close() error
@@ -76,11 +82,12 @@ type Log interface {
 // Journal keeps the closed intervals of trials with the state they led to, so that a restarted
 // controller goes on with the same bits, and any decision can be recomputed.
 type Journal interface {
-	// AppendInterval adds row; ErrConflict if (Trial, Attempt, Seq) exists.
+	// AppendInterval adds row, durably; ErrConflict if (Trial, Attempt, Seq) exists.
 	AppendInterval(ctx context.Context, row IntervalRow) error
-	// Intervals gives a trial's rows with Seq > after, in order, at most limit.
+	// Intervals gives a trial's rows with Seq > after, in order, at most limit (brought into 1
+	// to 10 000).
 	Intervals(ctx context.Context, trial string, attempt int, after int, limit int) ([]IntervalRow, error)
-	// LastInterval gives the newest row, or ErrNotFound.
+	// LastInterval gives the row with the highest Seq, or ErrNotFound.
 	LastInterval(ctx context.Context, trial string, attempt int) (IntervalRow, error)
 }
 
@@ -91,4 +98,20 @@ type IntervalRow struct {
 	Seq      int             `json:"seq"`
 	Interval json.RawMessage `json:"interval"` // outcome.Interval
 	State    json.RawMessage `json:"state"`    // trial.State after it
+}
+
+// MaxRead bounds what one Read or Intervals returns.
+const MaxRead = 10_000
+
+// Check tells whether a store may keep the row.
+func (r IntervalRow) Check() error {
+	switch {
+	case r.Trial == "" || len(r.Trial) > MaxEntityKey || r.Attempt < 1 || r.Seq < 1:
+		return &Error{Code: CodeInvalid, Message: "interval: trial, attempt and seq are required, counted from 1"}
+	case len(r.Interval)+len(r.State) > MaxIntervalRow:
+		return &Error{Code: CodeTooLarge, Message: "interval of trial " + r.Trial + ": more than 1 MiB"}
+	case !json.Valid(r.Interval) || !json.Valid(r.State):
+		return &Error{Code: CodeInvalid, Message: "interval of trial " + r.Trial + ": interval and state must be JSON"}
+	}
+	return nil
 }

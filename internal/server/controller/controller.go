@@ -28,8 +28,9 @@ type Trials interface {
 
 // Outcomes is where the outcomes of open intervals accumulate; *intervals.Accumulator is one.
 type Outcomes interface {
-	// Expect announces the version of a trial whose outcomes are wanted from now on.
-	Expect(trial, version string)
+	// Expect announces the version of a trial whose outcomes are wanted from now on. It fails
+	// when too many trials are open.
+	Expect(trial, version string) error
 	// Close returns what arrived for that version since the last Close, and starts anew.
 	Close(trial, version string) (treatment, control outcome.Arm, exemplars []outcome.Exemplar)
 	// Forget drops a trial that is over.
@@ -167,8 +168,11 @@ func (c *Controller) expect(entry control.TrialEntry, now time.Time) *openInterv
 		c.open[name] = o
 	}
 	if o.version != version {
+		if err := c.cfg.Outcomes.Expect(name, version); err != nil {
+			c.cfg.Logger.Error("outcomes cannot be collected", "trial", name, "error", err)
+			return o
+		}
 		o.version = version
-		c.cfg.Outcomes.Expect(name, version)
 	}
 	return o
 }

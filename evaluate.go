@@ -1,0 +1,229 @@
+package seatrial
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/seatrial/seatrial/internal/core/eval"
+)
+
+// Reason says why an evaluation gave its value, in OpenFeature's words.
+type Reason string
+
+// The reasons.
+const (
+	ReasonStatic         Reason = "STATIC"          // the flag has neither rules nor a trial
+	ReasonTargetingMatch Reason = "TARGETING_MATCH" // a rule served the variant
+	ReasonSplit          Reason = "SPLIT"           // a split or a trial decided by hash
+	ReasonDefault        Reason = "DEFAULT"         // no rule matched, or there is no variant: see Variant
+	ReasonDisabled       Reason = "DISABLED"        // the flag is switched off: code default
+	ReasonError          Reason = "ERROR"           // see ErrorCode: code default
+)
+
+// ErrorCode says why an evaluation could only give the code default, in OpenFeature's words.
+// Empty means no error.
+type ErrorCode string
+
+// The error codes.
+const (
+	ErrorProviderNotReady    ErrorCode = "PROVIDER_NOT_READY"    // no snapshot yet
+	ErrorFlagNotFound        ErrorCode = "FLAG_NOT_FOUND"        // the snapshot has no such flag
+	ErrorTypeMismatch        ErrorCode = "TYPE_MISMATCH"         // the flag is of another type
+	ErrorTargetingKeyMissing ErrorCode = "TARGETING_KEY_MISSING" // the unit is anonymous
+	ErrorGeneral             ErrorCode = "GENERAL"               // anything else
+)
+
+// Evaluation is the outcome of one evaluation with what explains it.
+type Evaluation[T any] struct {
+	Value     T
+	Variant   string // empty: Value is the code default
+	Reason    Reason
+	ErrorCode ErrorCode
+	Metadata  Metadata
+}
+
+// Metadata names what decided.
+type Metadata struct {
+	FlagSetID string // the environment
+	History   string // with Revision: the state of the control plane's change log
+	Revision  int64
+	Trial     string // empty unless the unit is in an arm of a trial
+	Version   string // trial, attempt and step, as in telemetry
+	Arm       string // "treatment" or "control" where Trial is set
+}
+
+// Bool gives the value of a boolean flag for the unit in ctx, def where the flag gives none.
+// Like every evaluation it never blocks, does no I/O and never panics; ctx may be nil, and so may
+// the client be.
+func (c *Client) Bool(ctx context.Context, key string, def bool) bool {
+	value, _, _ := evaluate(c, ctx, key, def, boolOf)
+	return value
+}
+
+// String is [Client.Bool] for a string flag.
+func (c *Client) String(ctx context.Context, key, def string) string {
+	value, _, _ := evaluate(c, ctx, key, def, stringOf)
+	return value
+}
+
+// Int is [Client.Bool] for an integer flag.
+func (c *Client) Int(ctx context.Context, key string, def int64) int64 {
+	value, _, _ := evaluate(c, ctx, key, def, intOf)
+	return value
+}
+
+// Float is [Client.Bool] for a float flag; the value of an integer flag is converted.
+func (c *Client) Float(ctx context.Context, key string, def float64) float64 {
+	value, _, _ := evaluate(c, ctx, key, def, floatOf)
+	return value
+}
+
+// Object is [Client.Bool] for an object flag. The map is a copy of the flag's value that the
+// caller may modify, or def itself.
+func (c *Client) Object(ctx context.Context, key string, def map[string]any) map[string]any {
+	value, _, _ := evaluate(c, ctx, key, def, objectOf)
+	return value
+}
+
+// BoolDetails is [Client.Bool] with the reason for the value.
+func (c *Client) BoolDetails(ctx context.Context, key string, def bool) Evaluation[bool] {
+	return detailed(c, ctx, key, def, boolOf)
+}
+
+// StringDetails is [Client.String] with the reason for the value.
+func (c *Client) StringDetails(ctx context.Context, key, def string) Evaluation[string] {
+	return detailed(c, ctx, key, def, stringOf)
+}
+
+// IntDetails is [Client.Int] with the reason for the value.
+func (c *Client) IntDetails(ctx context.Context, key string, def int64) Evaluation[int64] {
+	return detailed(c, ctx, key, def, intOf)
+}
+
+// FloatDetails is [Client.Float] with the reason for the value.
+func (c *Client) FloatDetails(ctx context.Context, key string, def float64) Evaluation[float64] {
+	return detailed(c, ctx, key, def, floatOf)
+}
+
+// ObjectDetails is [Client.Object] with the reason for the value.
+func (c *Client) ObjectDetails(ctx context.Context, key string, def map[string]any) Evaluation[map[string]any] {
+	return detailed(c, ctx, key, def, objectOf)
+}
+
+// Decode gives the value of an object flag as a T, by the rules of encoding/json, and def where
+// the flag gives none or its value does not fit (ErrorCode TYPE_MISMATCH). Each call decodes
+// anew, which takes microseconds: keep the result for the length of a request.
+func Decode[T any](c *Client, ctx context.Context, key string, def T) Evaluation[T] {
+	return detailed(c, ctx, key, def, func(value any) (T, bool) {
+		var decoded T
+		object, ok := value.(map[string]any)
+		if !ok {
+			return decoded, false
+		}
+		data, err := json.Marshal(object)
+		return decoded, err == nil && json.Unmarshal(data, &decoded) == nil
+	})
+}
+
+// evaluate is the one way to a value. The snapshot is nil before there is one.
+func evaluate[T any](c *Client, ctx context.Context, key string, def T, as func(any) (T, bool)) (T, eval.Result, *snapshot) {
+	if c == nil {
+		return def, notReady, nil
+	}
+	at := c.current.Load()
+	if at == nil {
+		return def, notReady, nil
+	}
+	return settle(c, ctx, at, at.flags.Flag(key), key, def, as)
+}
+
+// settle evaluates a flag that was looked up (nil: not found) and records the exposure.
+func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, key string, def T, as func(any) (T, bool)) (T, eval.Result, *snapshot) {
+	if f == nil {
+		return def, notFound, at
+	}
+	where := scopeOf(ctx)
+	result := f.Evaluate(where.core())
+	value := def
+	if result.Value != nil {
+		converted, ok := as(result.Value)
+		if !ok {
+			return def, mismatch, at
+		}
+		value = converted
+	}
+	if result.Role != eval.RoleNone {
+		c.expose(ctx, where, at, key, &result)
+	}
+	return value, result, at
+}
+
+var (
+	notReady = eval.Result{Reason: eval.ReasonError, Error: eval.ErrorProviderNotReady}
+	notFound = eval.Result{Reason: eval.ReasonError, Error: eval.ErrorFlagNotFound}
+	mismatch = eval.Result{Reason: eval.ReasonError, Error: eval.ErrorTypeMismatch}
+)
+
+// detailed is evaluate with the result in public words.
+func detailed[T any](c *Client, ctx context.Context, key string, def T, as func(any) (T, bool)) Evaluation[T] {
+	value, result, at := evaluate(c, ctx, key, def, as)
+	return describe(value, &result, at)
+}
+
+func describe[T any](value T, result *eval.Result, at *snapshot) Evaluation[T] {
+	e := Evaluation[T]{Value: value, Variant: result.Variant, Reason: Reason(result.Reason), ErrorCode: ErrorCode(result.Error)}
+	if at != nil {
+		e.Metadata.FlagSetID, e.Metadata.History, e.Metadata.Revision = at.set.Environment, at.set.History, at.set.Revision
+	}
+	if result.Role != eval.RoleNone && result.Trial != nil {
+		e.Metadata.Trial, e.Metadata.Version, e.Metadata.Arm = result.Trial.Trial, result.Trial.Version, armOf(result.Role).name()
+	}
+	return e
+}
+
+// The conversions from what the evaluator gives; false is a type mismatch.
+
+func boolOf(value any) (bool, bool)     { v, ok := value.(bool); return v, ok }
+func stringOf(value any) (string, bool) { v, ok := value.(string); return v, ok }
+func intOf(value any) (int64, bool)     { v, ok := value.(int64); return v, ok }
+
+func floatOf(value any) (float64, bool) {
+	switch v := value.(type) {
+	case float64:
+		return v, true
+	case int64:
+		return float64(v), true
+	}
+	return 0, false
+}
+
+func objectOf(value any) (map[string]any, bool) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	return cloneObject(object), true
+}
+
+// cloneObject copies an object with everything in it: snapshots are shared by all callers.
+func cloneObject(object map[string]any) map[string]any {
+	clone := make(map[string]any, len(object))
+	for name, value := range object {
+		clone[name] = cloneValue(value)
+	}
+	return clone
+}
+
+func cloneValue(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		return cloneObject(v)
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = cloneValue(v[i])
+		}
+		return list
+	}
+	return value
+}

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// beStrict makes every mistake on the command line a usage error with a suggestion: a noun or
+// verb that does not exist, a flag that does not exist, a wrong number of arguments.
+func beStrict(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if errors.Is(err, pflag.ErrHelp) {
+			return err
+		}
+		return usage(fmt.Errorf("%w%s", err, suggestFlag(c, err)))
+	})
+	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			return usage(fmt.Errorf("%s has no command %q%s", c.CommandPath(), args[0], suggestCommand(c, args[0])))
+		}
+	} else if cmd.Args == nil {
+		cmd.Args = cobra.NoArgs
+	}
+	check := cmd.Args
+	cmd.Args = func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usage(fmt.Errorf("%w: write it as %q", err, c.UseLine()))
+		}
+		return nil
+	}
+	for _, sub := range cmd.Commands() {
+		beStrict(sub)
+	}
+}
+
+func suggestCommand(c *cobra.Command, typed string) string {
+	return flag.Suggest(typed, func(yield func(string) bool) {
+		for _, sub := range c.Commands() {
+			if sub.IsAvailableCommand() && !yield(sub.Name()) {
+				return
+			}
+		}
+	})
+}
+
+func suggestFlag(c *cobra.Command, err error) string {
+	_, typed, ok := strings.Cut(err.Error(), "unknown flag: --")
+	if !ok {
+		return ""
+	}
+	var names []string
+	collect := func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	}
+	c.Flags().VisitAll(collect)
+	c.InheritedFlags().VisitAll(collect)
+	return flag.Suggest(typed, func(yield func(string) bool) {
+		for _, name := range names {
+			if !yield(name) {
+				return
+			}
+		}
+	})
+}
+
+// group makes a noun: a command that only holds verbs.
+func group(id, use, short string, verbs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, GroupID: id}
+	c.AddCommand(verbs...)
+	return c
+}

@@ -1,0 +1,307 @@
+package seatrial
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seatrial/seatrial/internal/core/eval"
+	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/core/outcome"
+)
+
+// endedKept is how long the counters of an ended trial or step are kept for units of work that
+// still run.
+const endedKept = 10 * time.Minute
+
+// arm indexes the two arms of a trial.
+type arm uint8
+
+const (
+	treatment arm = iota
+	control
+	arms // how many
+)
+
+func armOf(r eval.Role) arm {
+	if r == eval.RoleTreatment {
+		return treatment
+	}
+	return control
+}
+
+func (a arm) name() string {
+	if a == treatment {
+		return outcome.ArmTreatment
+	}
+	return outcome.ArmControl
+}
+
+// outcomes counts the outcomes of all trials since the last flush.
+type outcomes struct {
+	mixed atomic.Uint64
+
+	mu     sync.Mutex
+	trials map[string]*tally // by attempt of a trial
+	series map[string]*series
+	from   time.Time // start of the report to come
+	live   map[string]flag.Allocation
+}
+
+func newOutcomes(start time.Time) *outcomes {
+	return &outcomes{trials: map[string]*tally{}, series: map[string]*series{}, from: start, live: map[string]flag.Allocation{}}
+}
+
+// series is one (trial, version): what is counted for it lies in its tally.
+type series struct {
+	ref      eval.TrialRef
+	variants [arms]string
+	tally    *tally
+	lastUsed time.Time // at a flush; guarded by outcomes.mu
+}
+
+// tally counts one attempt of one trial, over all its steps. Units belong to shards by their
+// hash, so one lock guards a unit's history and the counts that it changes.
+type tally struct {
+	shards []shard
+}
+
+// shard is one part of a tally.
+type shard struct {
+	mu      sync.Mutex
+	ledger  ledger
+	current string // the version in force
+	counts  []versionCounts
+	_       [64]byte // keeps neighbours off the cache line
+}
+
+// versionCounts are the counts of one version; there is rarely more than one.
+type versionCounts struct {
+	version   string
+	arms      [arms]outcome.Arm
+	exemplars []outcome.Exemplar
+}
+
+// attemptOf cuts the step off a version: "trial.attempt.step".
+func attemptOf(version string) string {
+	if dot := strings.LastIndexByte(version, '.'); dot > 0 {
+		return version[:dot]
+	}
+	return version
+}
+
+// shardCount is a power of two near the number of processors.
+var shardCount = func() int {
+	n := 1
+	for n < runtime.GOMAXPROCS(0) && n < 16 {
+		n *= 2
+	}
+	return n
+}()
+
+func newTally(version string) *tally {
+	t := &tally{shards: make([]shard, shardCount)}
+	for i := range t.shards {
+		t.shards[i].ledger = newLedger(maxUnits / shardCount)
+		t.shards[i].current = version
+	}
+	return t
+}
+
+// setLive tells which allocations are in force from now on. Trials that are over are forgotten
+// with their units; a new step starts a new epoch.
+func (o *outcomes) setLive(allocations []flag.Allocation) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	live := make(map[string]flag.Allocation, len(allocations))
+	attempts := make(map[string]bool, len(allocations))
+	for _, a := range allocations {
+		live[a.Version] = a
+		attempts[attemptOf(a.Version)] = true
+		if t := o.trials[attemptOf(a.Version)]; t != nil {
+			t.moveTo(a.Version)
+		}
+	}
+	for attempt := range o.trials {
+		if !attempts[attempt] {
+			delete(o.trials, attempt)
+		}
+	}
+	o.live = live
+}
+
+// moveTo makes version the one whose units are counted.
+func (t *tally) moveTo(version string) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		if s.current != version {
+			s.current = version
+			s.ledger.nextEpoch()
+		}
+		s.mu.Unlock()
+	}
+}
+
+// seriesOf gives the series of a reference that an evaluation in s gave. The cache lives with
+// the snapshot, as the reference does.
+func (o *outcomes) seriesOf(s *snapshot, ref *eval.TrialRef) *series {
+	if found, ok := s.series.Load(ref); ok {
+		return found.(*series)
+	}
+	found := o.findSeries(ref)
+	s.series.Store(ref, found)
+	return found
+}
+
+func (o *outcomes) findSeries(ref *eval.TrialRef) *series {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if found := o.series[ref.Version]; found != nil {
+		return found
+	}
+	attempt := attemptOf(ref.Version)
+	t := o.trials[attempt]
+	if t == nil {
+		t = newTally(ref.Version)
+		o.trials[attempt] = t
+	}
+	a := o.live[ref.Version]
+	found := &series{ref: *ref, variants: [arms]string{a.Treatment, a.Control}, tally: t, lastUsed: time.Now()}
+	o.series[ref.Version] = found
+	return found
+}
+
+// observation is the end of one unit of work.
+type observation struct {
+	seconds float64
+	bad     bool
+	at      time.Time
+	traceID string // empty: no exemplar
+	spanID  string
+}
+
+// record counts the end of a unit of work for one arm. An empty key counts as a request of
+// nobody.
+func (s *series) record(a arm, key string, seen *observation) {
+	hash := rand.Uint64()
+	if key != "" {
+		hash = unitHash(s.ref.Salt, key)
+	}
+	part := &s.tally.shards[hash&uint64(len(s.tally.shards)-1)]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	counts := part.countsOf(s.ref.Version)
+	to := &counts.arms[a]
+	to.Requests++
+	if seen.bad {
+		to.Bad++
+	}
+	to.Latency.Record(seen.seconds)
+	if key != "" {
+		part.count(to, hash, s.ref.Version, seen.bad)
+	}
+	if seen.bad && a == treatment && seen.traceID != "" {
+		counts.exemplars = outcome.AddExemplars(counts.exemplars, outcome.Exemplar{
+			TraceID: seen.traceID, SpanID: seen.spanID, Time: seen.at, Seconds: seen.seconds,
+		})
+	}
+}
+
+// count adds a request to the counts of units. What ends under a step that is over no longer
+// counts units, so that no unit is at risk under one step and bad under another.
+func (p *shard) count(to *outcome.Arm, hash uint64, version string, bad bool) {
+	if version != p.current {
+		if bad {
+			p.ledger.spoil(hash)
+		}
+		return
+	}
+	s := p.ledger.see(hash, bad)
+	add := func(n *uint64, yes bool) {
+		if yes {
+			*n++
+		}
+	}
+	add(&to.NewUnits, s.isNew)
+	add(&to.AtRiskUnits, s.atRisk)
+	add(&to.BadUnits, s.firstBad)
+}
+
+func (p *shard) countsOf(version string) *versionCounts {
+	for i := range p.counts {
+		if p.counts[i].version == version {
+			return &p.counts[i]
+		}
+	}
+	p.counts = append(p.counts, versionCounts{version: version})
+	return &p.counts[len(p.counts)-1]
+}
+
+// report is what one flush sends: all that was counted from From to To.
+type report struct {
+	from, to time.Time
+	series   []seriesReport
+}
+
+type seriesReport struct {
+	ref       eval.TrialRef
+	variants  [arms]string
+	arms      [arms]outcome.Arm
+	exemplars []outcome.Exemplar // of the treatment
+}
+
+// take gives all counts since the last call and starts anew. now must not go back.
+func (o *outcomes) take(now time.Time) report {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := report{from: o.from, to: now}
+	o.from = now
+	taken := map[string]*seriesReport{}
+	done := map[*tally]bool{}
+	for _, s := range o.series {
+		if !done[s.tally] {
+			done[s.tally] = true
+			s.tally.take(taken)
+		}
+	}
+	for version, s := range o.series {
+		if got := taken[version]; got != nil {
+			got.ref, got.variants, s.lastUsed = s.ref, s.variants, now
+			r.series = append(r.series, *got)
+		} else if _, live := o.live[version]; !live && now.Sub(s.lastUsed) > endedKept {
+			delete(o.series, version)
+		}
+	}
+	return r
+}
+
+// take moves the tally's counts into the reports by version.
+func (t *tally) take(into map[string]*seriesReport) {
+	for i := range t.shards {
+		p := &t.shards[i]
+		p.mu.Lock()
+		counts := p.counts
+		p.counts = nil
+		p.ledger.nextEpoch()
+		p.mu.Unlock()
+		for j := range counts {
+			got := into[counts[j].version]
+			if got == nil {
+				got = &seriesReport{}
+				into[counts[j].version] = got
+			}
+			got.merge(&counts[j])
+		}
+	}
+}
+
+func (r *seriesReport) merge(c *versionCounts) {
+	for a := range r.arms {
+		r.arms[a].Merge(&c.arms[a])
+	}
+	r.exemplars = outcome.AddExemplars(r.exemplars, c.exemplars...)
+}

@@ -1,0 +1,113 @@
+package seatrial
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/seatrial/seatrial/internal/core/eval"
+	"github.com/seatrial/seatrial/internal/core/flag"
+)
+
+// snapshot is one state of the environment, compiled. It does not change once it is current,
+// but for the cache of series.
+type snapshot struct {
+	set    flag.Set
+	flags  *eval.Snapshot
+	series sync.Map // *eval.TrialRef → *series
+	points map[string][]faultFlag
+	policy map[string]*policyFlag
+}
+
+// newSnapshot compiles set; an error means that the set must not be used.
+func newSnapshot(set flag.Set) (*snapshot, error) {
+	flags, err := eval.Compile(set)
+	if err != nil {
+		return nil, fmt.Errorf("revision %d of history %q cannot be used: %w", set.Revision, set.History, err)
+	}
+	s := &snapshot{set: set, flags: flags}
+	s.indexFaults()
+	s.indexPolicies()
+	return s, nil
+}
+
+// position names the snapshot's state as the change stream's ids do; empty for nil.
+func (s *snapshot) position() string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", s.set.History, s.set.Revision)
+}
+
+// mark is where the control plane says it is.
+type mark struct {
+	History  string `json:"history"`
+	Epoch    int64  `json:"epoch"`
+	Revision int64  `json:"revision"`
+	Hash     string `json:"hash"`
+}
+
+func markOf(s *flag.Set) mark { return mark{s.History, s.Epoch, s.Revision, s.Hash} }
+
+// follows reports whether a client at state have may go to next: within one history only
+// forward. Two states of one revision contradict each other (a writer was deposed); the later
+// epoch wins.
+func (next mark) follows(have mark) bool {
+	switch {
+	case next.History != have.History:
+		return true
+	case next.Revision != have.Revision:
+		return next.Revision > have.Revision
+	}
+	return next.Hash != have.Hash && next.Epoch >= have.Epoch
+}
+
+// same reports whether both name one state.
+func (next mark) same(have mark) bool {
+	return next.History == have.History && next.Revision == have.Revision && next.Hash == have.Hash
+}
+
+// install makes set current if it is news, and reports whether the client is now at that state.
+// A set that does not compile changes nothing.
+func (c *Client) install(set flag.Set) (bool, error) {
+	c.installing.Lock()
+	defer c.installing.Unlock()
+	if have := c.current.Load(); have != nil {
+		if markOf(&set).same(markOf(&have.set)) {
+			return true, nil
+		}
+		if !markOf(&set).follows(markOf(&have.set)) {
+			return false, nil
+		}
+	}
+	next, err := newSnapshot(set)
+	if err != nil {
+		return false, err
+	}
+	c.outcomes.setLive(set.Allocations)
+	c.current.Store(next)
+	c.announce()
+	if c.keeper != nil {
+		c.keeper.keep(next)
+	}
+	return true, nil
+}
+
+// advance applies a delta to the current state. False without an error means that the delta does
+// not lead on from there, so that a full snapshot is needed.
+func (c *Client) advance(d flag.Delta) (bool, error) {
+	have := c.current.Load()
+	if have == nil || d.History != have.set.History || d.Epoch < have.set.Epoch {
+		return false, nil
+	}
+	if d.Revision <= have.set.Revision { // seen before; the bookmark tells if it contradicts
+		return d.Revision < have.set.Revision || d.Hash == have.set.Hash, nil
+	}
+	if d.Parent != have.set.Revision {
+		return false, nil
+	}
+	set, err := have.set.Apply(d)
+	if err != nil {
+		return false, fmt.Errorf("change to revision %d cannot be applied: %w", d.Revision, err)
+	}
+	return c.install(set)
+}

@@ -1,0 +1,129 @@
+package seatrial
+
+import (
+	"sync"
+	"time"
+)
+
+// staleAfter is how long without word from the control plane makes a client stale: longer than
+// the longest pause of a client that can only poll.
+const staleAfter = time.Minute
+
+// State says how current a client's snapshot is.
+type State string
+
+// The states.
+const (
+	StateNotReady State = "not_ready" // no snapshot: evaluations give the code's defaults
+	StateReady    State = "ready"     // at the control plane's revision within the last minute
+	StateStale    State = "stale"     // last known good: from the file, or the control plane is away
+	StateClosed   State = "closed"    // last known good, for good
+)
+
+// Status is what a client knows about itself.
+type Status struct {
+	State       State
+	Environment string
+	History     string
+	Revision    int64
+	// Connected is true while the change stream is open.
+	Connected bool
+	// SyncedAt is when the snapshot was last known to be the control plane's; zero: never.
+	SyncedAt time.Time
+	// Error is what stands between the client and the control plane; nil while all is well.
+	Error error
+	// FaultsAllowed is true if the application and the environment allow faults, and their lease
+	// has not run out.
+	FaultsAllowed bool
+	// ReportsQueued is how many flushes wait to be sent, ReportsDropped how many were given up
+	// since the start: the control plane was away for too long, or refused them.
+	ReportsQueued, ReportsDropped int
+	// Mixed counts units of work that met both arms of one trial and so belong to neither.
+	Mixed uint64
+}
+
+// Status gives the client's state of the moment.
+func (c *Client) Status() Status {
+	if c == nil {
+		return Status{State: StateClosed}
+	}
+	s := c.health.status()
+	s.State = StateNotReady
+	if at := c.current.Load(); at != nil {
+		s.Environment, s.History, s.Revision = at.set.Environment, at.set.History, at.set.Revision
+		s.State = StateStale
+		if !s.SyncedAt.IsZero() && time.Since(s.SyncedAt) < staleAfter {
+			s.State = StateReady
+		}
+	}
+	if c.closed.Load() {
+		s.State = StateClosed
+	}
+	s.FaultsAllowed = c.faultsLive()
+	s.Mixed = c.outcomes.mixed.Load()
+	if c.reports != nil {
+		s.ReportsQueued, s.ReportsDropped = c.reports.counts()
+	}
+	return s
+}
+
+// health is what the follower learns about the connection. The zero value is ready to use.
+type health struct {
+	mu        sync.Mutex
+	connected bool
+	alive     time.Time // last sign of life of the stream
+	syncedAt  time.Time
+	err       error
+}
+
+func (h *health) status() Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Status{Connected: h.connected, SyncedAt: h.syncedAt, Error: h.err}
+}
+
+func (h *health) synced() bool { return !h.status().SyncedAt.IsZero() }
+
+func (h *health) lastError() error { return h.status().Error }
+
+// setSynced notes that the client is at the control plane's state, and gives the error that is
+// over now.
+func (h *health) setSynced() (was error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.syncedAt = time.Now()
+	was, h.err = h.err, nil
+	return was
+}
+
+// setError notes what went wrong and reports whether it is news.
+func (h *health) setError(err error) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	news := h.err == nil || h.err.Error() != err.Error()
+	h.err = err
+	return news
+}
+
+func (h *health) setConnected(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.connected = on
+}
+
+// setAlive notes an event of the stream.
+func (h *health) setAlive() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.alive = time.Now()
+}
+
+// silence gives how long the stream has been silent, since start if it never spoke.
+func (h *health) silence(start time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.alive.IsZero() {
+		return time.Since(start)
+	}
+	return time.Since(h.alive)
+}
