@@ -4,4 +4,7 @@ go 1.26.0
 
 replace github.com/seatrial/seatrial => ../
 
-require go.opentelemetry.io/collector/pdata v1.70.0 // indirect
+require (
+	github.com/seatrial/seatrial v0.0.0-00010101000000-000000000000
+	github.com/sony/gobreaker/v2 v2.4.0
+)
