@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"encoding/hex"
 	"math"
 	"strings"
 	"unicode/utf8"
@@ -47,7 +48,7 @@ type builder struct {
 	nested    []traces.Attribute // scratch of the event at hand
 	events    []traces.Event     // scratch of the span at hand
 	dropped   uint32             // attributes, events and values left out of the span at hand
-	exhausted bool
+	exhausted bool               // a value found no room: from here on nothing is complete
 
 	rejected int
 	reason   string // of the first rejection
@@ -131,7 +132,7 @@ type draft struct {
 }
 
 func (b *spanBuilder) begin() {
-	b.attrs, b.events, b.dropped, b.exhausted = b.attrs[:0], b.events[:0], 0, false
+	b.attrs, b.events, b.dropped = b.attrs[:0], b.events[:0], 0
 }
 
 // finish adds the span or counts it as rejected.
@@ -187,6 +188,14 @@ func clip(text string, limit int) string {
 		return text
 	}
 	return clip(strings.ToValidUTF8(text, "\uFFFD"), limit)
+}
+
+func decodeHex(into []byte, text string) bool {
+	if len(text) != hex.EncodedLen(len(into)) {
+		return false
+	}
+	_, err := hex.Decode(into, []byte(text))
+	return err == nil
 }
 
 // clipBytes is clip for values that are not text.

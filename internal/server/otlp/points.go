@@ -18,11 +18,9 @@ import (
 // ignored, since an SDK sends all its metrics to one place.
 const outcomePrefix = "seatrial.outcome."
 
-// Bounds of a histogram point. Buckets from 2^-40 s (a picosecond) to 2^40 s hold every
-// duration; without a bound, two points far apart would make a histogram of 2^32 buckets.
+// Bounds of a data point.
 const (
-	maxBuckets   = 8192 // in the message, at the scale of the message
-	bucketBound  = 40 << outcome.Scale
+	maxBuckets   = 8192    // of a histogram, at the scale of the message
 	maxCount     = 1 << 53 // where float64 stops to hold every integer
 	maxExemplars = 2 * outcome.MaxExemplars
 )
@@ -36,8 +34,8 @@ const (
 	reasonInstance    = "outcome metrics need the resource attribute service.instance.id: without it, points of two processes cannot be told apart"
 	reasonPoint       = "an outcome data point could not be decoded"
 	reasonWindow      = "outcome data points need a start time not after their time"
-	reasonCount       = "outcome counts must be whole numbers from 0 to 2^53, and the count of a histogram the sum of its buckets"
-	reasonScale       = "outcome histograms need scale 5 or finer, and durations between 2^-40 s and 2^40 s"
+	reasonCount       = "outcome counts must be whole numbers from 0 to 2^53, and the count of a histogram the sum of its at most 8192 buckets"
+	reasonScale       = "outcome histograms need a scale from 5 to 20, and a finite sum of seconds that is not negative"
 	reasonArm         = "outcome data points need the attributes seatrial.trial, seatrial.version and seatrial.arm (treatment or control)"
 )
 
@@ -72,6 +70,25 @@ func (m *metric) fault() string {
 		return reasonInstance
 	}
 	return ""
+}
+
+// admit reports whether the points of a metric are to be read; if not, it counts them.
+func (b *pointBuilder) admit(m *metric, points int) bool {
+	if !wanted(m.name) {
+		b.ignored += points
+		return false
+	}
+	if reason := m.fault(); reason != "" {
+		b.reject(points, reason)
+		return false
+	}
+	return true
+}
+
+// begin makes room for the next point.
+func (b *pointBuilder) begin() {
+	b.attrs, b.dropped = b.attrs[:0], 0
+	b.spend()
 }
 
 // wanted reports whether the points of a metric are read at all.
@@ -173,45 +190,21 @@ func (r *rawPoint) total(into *uint64) string {
 	return ""
 }
 
-// histogram brings the point to the scale of outcome.Histogram. Coarser buckets are unions of
-// finer ones, so from a finer scale nothing is estimated (OpenTelemetry data model,
-// "Exponential Scale"); from a coarser one it would be, hence the refusal.
+// histogram brings the point to the scale of outcome.Histogram, exactly.
 func (r *rawPoint) histogram(h *outcome.Histogram) string {
-	if r.scale < outcome.Scale || r.scale > 20 || len(r.positive.counts) > maxBuckets {
-		return reasonScale
-	}
-	if math.IsNaN(r.sum) || math.IsInf(r.sum, 0) || r.zero > maxCount || r.negative > maxCount {
+	if r.zero > maxCount || r.negative > maxCount || len(r.positive.counts) > maxBuckets {
 		return reasonCount
 	}
-	first, last := -1, -1
-	total := r.zero + r.negative
-	for i, n := range r.positive.counts {
-		if n == 0 {
-			continue
-		}
-		if total += n; n > maxCount || total > maxCount {
-			return reasonCount
-		}
-		if first < 0 {
-			first = i
-		}
-		last = i
-	}
-	if total != r.count {
+	below := r.zero + r.negative
+	if positive := r.positive.total(); below+positive > maxCount || below+positive != r.count {
 		return reasonCount
 	}
-	h.Zero, h.Sum = r.zero+r.negative, r.sum
-	if first < 0 {
-		return ""
-	}
-	shift := r.scale - outcome.Scale
-	low, high := (r.positive.offset+int64(first))>>shift, (r.positive.offset+int64(last))>>shift
-	if low < -bucketBound || high >= bucketBound {
+	if r.scale != int64(int32(r.scale)) || r.positive.offset != int64(int32(r.positive.offset)) {
 		return reasonScale
 	}
-	h.Offset, h.Counts = int32(low), make([]uint64, high-low+1)
-	for i := first; i <= last; i++ {
-		h.Counts[(r.positive.offset+int64(i))>>shift-low] += r.positive.counts[i]
+	err := h.ImportExponential(int32(r.scale), below, int32(r.positive.offset), r.positive.counts, r.sum)
+	if err != nil {
+		return reasonScale
 	}
 	return ""
 }

@@ -57,17 +57,7 @@ func (b *pointBuilder) protoMetric(m message, r resource) {
 	if data.source == nil {
 		return
 	}
-	points := head.protoData(data)
-	fault := ""
-	if wanted(head.name) {
-		fault = head.fault()
-	}
-	switch {
-	case !wanted(head.name):
-		b.ignored += points
-	case fault != "":
-		b.reject(points, fault)
-	default:
+	if b.admit(&head, head.protoData(data)) {
 		b.protoPoints(&head, data)
 	}
 }
@@ -96,14 +86,14 @@ func (b *pointBuilder) protoPoints(head *metric, m message) {
 			m.skip(tag)
 			continue
 		}
-		b.attrs, b.dropped, b.exhausted = b.attrs[:0], 0, false
+		b.begin()
 		var raw rawPoint
 		point := m.sub()
 		read := b.protoNumber
 		if head.histogram {
 			read = b.protoHistogram
 		}
-		if !b.spend() || !read(point, &raw) {
+		if !read(point, &raw) {
 			b.reject(1, reasonPoint)
 			continue
 		}
