@@ -57,24 +57,24 @@ func (e *Difference) Add(c Counts) {
 	if !ok || e.Direction == "" {
 		return
 	}
-	e.Log += e.bet(c)
+	treatment, control := plugIn(e.Sum.X, e.Sum.Mc), plugIn(e.Sum.Y, e.Sum.Mb)
+	e.Log += betDifference(e.Direction, e.Delta, treatment, control, c)
 	e.Sum = Counts{
 		X: addCapped(e.Sum.X, c.X), Mc: addCapped(e.Sum.Mc, c.Mc),
 		Y: addCapped(e.Sum.Y, c.Y), Mb: addCapped(e.Sum.Mb, c.Mb),
 	}
 }
 
-// bet is ln S of one interval. Whether and how to bet depends on earlier intervals and on the
-// exposures only, never on the outcomes bet on.
-func (e *Difference) bet(c Counts) float64 {
-	treatment := plugIn(e.Sum.X, e.Sum.Mc)
-	control := plugIn(e.Sum.Y, e.Sum.Mb)
+// betDifference is ln S of one interval for the given estimates, which must come from earlier
+// intervals. Whether and how to bet depends on them and on the exposures only, never on the
+// outcomes bet on.
+func betDifference(direction Direction, delta float64, treatment, control rate, c Counts) float64 {
 	gap := treatment.bad - control.bad
-	if e.Direction == Harm && gap <= e.Delta || e.Direction == NoWorse && gap >= e.Delta {
+	if direction == Harm && gap <= delta || direction == NoWorse && gap >= delta {
 		return 0
 	}
-	q := project(treatment, control, float64(c.Mc), float64(c.Mb), e.Delta)
-	nullControl, nullTreatment := rateOf(q), rateOf(q+e.Delta)
+	q := project(treatment, control, float64(c.Mc), float64(c.Mb), delta)
+	nullControl, nullTreatment := rateOf(q), rateOf(q+delta)
 	if !nullControl.inside() || !nullTreatment.inside() {
 		return 0
 	}

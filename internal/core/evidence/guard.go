@@ -3,11 +3,14 @@ package evidence
 // Guard judges one kind of bad event under one tolerance: the larger of a relative and an
 // absolute margin. "Harm" must exceed both, "no worse" may stay under either.
 //
+// The absolute margin is tested by [Difference] and [Recent] together (the mean of their
+// e-values), the relative one by [RelativeRate].
+//
 //   - Harm, H0 "within the relative or within the absolute margin": the smaller of the two
 //     e-values, as H0 is a union and one of the two is valid on either part. It presumes that
 //     one and the same margin is kept throughout; a treatment that keeps now this, now that one
 //     while the base rate swings over orders of magnitude may be called harmful more often.
-//   - No worse, H0 "beyond both margins": the mean of the two, as each is valid on all of H0.
+//   - No worse, H0 "beyond both margins": the mean of all, as each is valid on all of H0.
 //   - Any harm, H0 "rate ratio ≤ 1": a quick alarm that ignores the tolerance.
 //
 // A margin of 0 tolerates nothing, so the other alone is the tolerance and only its process
@@ -23,6 +26,8 @@ type Guard struct {
 	NoWorseRate       RelativeRate `json:"noWorseRate,omitzero"`
 	HarmDifference    Difference   `json:"harmDifference,omitzero"`
 	NoWorseDifference Difference   `json:"noWorseDifference,omitzero"`
+	HarmRecent        Recent       `json:"harmRecent,omitzero"`
+	NoWorseRecent     Recent       `json:"noWorseRecent,omitzero"`
 
 	// The highest value of each log so far, at least 0.
 	MaxHarm    float64 `json:"maxHarm"`
@@ -47,6 +52,8 @@ func NewGuard(relative, absolute float64) Guard {
 	if absolute > 0 {
 		g.HarmDifference = NewHarmDifference(absolute)
 		g.NoWorseDifference = NewNoWorseDifference(absolute)
+		g.HarmRecent = NewRecentHarm(absolute)
+		g.NoWorseRecent = NewRecentNoWorse(absolute)
 	}
 	return g
 }
@@ -58,6 +65,8 @@ func (g *Guard) Add(c Counts) {
 	g.NoWorseRate.Add(c)
 	g.HarmDifference.Add(c)
 	g.NoWorseDifference.Add(c)
+	g.HarmRecent.Add(c)
+	g.NoWorseRecent.Add(c)
 	g.MaxHarm = max(g.MaxHarm, g.LogHarm())
 	g.MaxNoWorse = max(g.MaxNoWorse, g.LogNoWorse())
 	g.MaxAnyHarm = max(g.MaxAnyHarm, g.LogAnyHarm())
@@ -70,10 +79,12 @@ func (g *Guard) LogHarm() float64 {
 		return g.AnyHarm.LogE()
 	case g.HarmDifference.IsZero():
 		return g.HarmRate.LogE()
-	case g.HarmRate.IsZero():
-		return g.HarmDifference.LogE()
 	}
-	return min(g.HarmRate.LogE(), g.HarmDifference.LogE())
+	beyond := MeanLogE(g.HarmDifference.LogE(), g.HarmRecent.LogE())
+	if g.HarmRate.IsZero() {
+		return beyond
+	}
+	return min(g.HarmRate.LogE(), beyond)
 }
 
 // LogNoWorse is the log of the evidence that the treatment keeps the tolerance.
@@ -82,9 +93,9 @@ func (g *Guard) LogNoWorse() float64 {
 	case g.NoWorseDifference.IsZero():
 		return g.NoWorseRate.LogE()
 	case g.NoWorseRate.IsZero():
-		return g.NoWorseDifference.LogE()
+		return MeanLogE(g.NoWorseDifference.LogE(), g.NoWorseRecent.LogE())
 	}
-	return MeanLogE(g.NoWorseRate.LogE(), g.NoWorseDifference.LogE())
+	return MeanLogE(g.NoWorseRate.LogE(), g.NoWorseDifference.LogE(), g.NoWorseRecent.LogE())
 }
 
 // LogAnyHarm is the log of the evidence that the treatment is worse at all.
