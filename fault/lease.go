@@ -10,7 +10,8 @@ import (
 const MaxLease = 30 * time.Second
 
 // Lease is how long faults may go on without word from whoever is responsible for them. Points
-// armed with one lease live and end together. All methods are safe for concurrent use.
+// armed with one lease live and end together. Make one with [NewLease]: the zero Lease is over. All
+// methods are safe for concurrent use.
 type Lease struct {
 	length int64 // ns
 	expiry atomic.Int64
@@ -35,7 +36,13 @@ func (l *Lease) Renew() { l.expiry.Store(now() + l.length) }
 
 // End is the kill switch of all points armed with the lease: it works at once, cuts short what is
 // being injected, and cannot be undone. Ending twice does nothing.
-func (l *Lease) End() { l.ending.Do(func() { close(l.ended) }) }
+func (l *Lease) End() {
+	l.ending.Do(func() {
+		if l.ended != nil { // else it is a zero Lease, which is over anyway
+			close(l.ended)
+		}
+	})
+}
 
 // Live tells whether faults may be injected now.
 func (l *Lease) Live() bool { return l.left() > 0 }
@@ -53,5 +60,6 @@ func (l *Lease) left() time.Duration {
 // started is the zero of now. Only differences of now are used.
 var started = time.Now()
 
-// now reads the monotonic clock, in ns. Setting the wall clock does not move it.
+// now reads the monotonic clock, in ns. Setting the wall clock does not move it. It can be negative
+// (in a test's synctest bubble, which has a clock of its own).
 func now() int64 { return int64(time.Since(started)) }

@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,18 +56,23 @@ type phase struct {
 	refusal *OpenError // what is said to those turned away; nil when closed
 
 	failures atomic.Int64           // closed: in a row
-	window   atomic.Pointer[window] // closed, with FailureRatio: the recent past; else nil
+	failing  atomic.Pointer[window] // closed, with FailureRatio: the recent past; else nil
+	slow     atomic.Pointer[window] // closed, with SlowRatio: likewise
 
-	probes    []atomic.Int64 // half-open: when each place falls free again; 0 free, spent for good
+	probes    []atomic.Int64 // half-open: until when each place is held, or free, or spent
 	successes atomic.Int64   // half-open: of probes
 }
 
-// spent marks the place of a probe that has succeeded: it is not given out again in its phase.
-const spent = -1
+// What the place of a probe can be besides held until a time.
+const (
+	free  = math.MinInt64 // nobody's
+	spent = math.MaxInt64 // its probe succeeded: it is not given out again in its phase
+)
 
 // permit is the right to make one call, given by a phase.
 type permit struct {
 	phase *phase
+	began int64 // monotonic ns; 0 if nobody asks how long the call takes
 	place int   // half-open: index into probes
 	until int64 // half-open: until when the place is held
 }
@@ -115,8 +121,14 @@ func (b *Breaker) Update(p BreakerPolicy) {
 	defer b.changing.Unlock()
 	b.policy.Store(&p)
 	ph := b.phase.Load()
-	if old := ph.window.Load(); ph.state == Closed && !old.fits(p) {
-		ph.window.Store(newWindow(p, old, now()))
+	if ph.state != Closed {
+		return
+	}
+	if old := ph.failing.Load(); !old.fits(p.FailureRatio, p.Window) {
+		ph.failing.Store(newWindow(p.FailureRatio, p.Window, old, now()))
+	}
+	if old := ph.slow.Load(); !old.fits(p.SlowRatio, p.Window) {
+		ph.slow.Store(newWindow(p.SlowRatio, p.Window, old, now()))
 	}
 }
 
@@ -132,9 +144,13 @@ func (b *Breaker) newPhase(s State, at int64) *phase {
 	p := b.policy.Load()
 	switch s {
 	case Closed:
-		ph.window.Store(newWindow(*p, nil, at))
+		ph.failing.Store(newWindow(p.FailureRatio, p.Window, nil, at))
+		ph.slow.Store(newWindow(p.SlowRatio, p.Window, nil, at))
 	case HalfOpen:
 		ph.probes = make([]atomic.Int64, p.Probes)
+		for i := range ph.probes {
+			ph.probes[i].Store(free)
+		}
 		fallthrough
 	case Open:
 		ph.refusal = &OpenError{Name: b.name, breaker: b, phase: ph}
@@ -146,12 +162,20 @@ func (b *Breaker) newPhase(s State, at int64) *phase {
 func (b *Breaker) admit() (permit, error) {
 	ph := b.phase.Load()
 	if ph.state == Closed {
-		return permit{phase: ph}, nil
+		return ph.admit(), nil
 	}
-	return b.admitTrial(ph)
+	return b.admitProbe(ph)
 }
 
-func (b *Breaker) admitTrial(ph *phase) (permit, error) {
+// admit gives a permit of a closed phase.
+func (ph *phase) admit() permit {
+	if ph.slow.Load() == nil {
+		return permit{phase: ph}
+	}
+	return permit{phase: ph, began: now()}
+}
+
+func (b *Breaker) admitProbe(ph *phase) (permit, error) {
 	at := now()
 	openFor := int64(b.policy.Load().OpenFor)
 	if ph.state == Open {
@@ -161,12 +185,12 @@ func (b *Breaker) admitTrial(ph *phase) (permit, error) {
 		ph = b.change(ph, HalfOpen, at)
 	}
 	if ph.state == Closed { // it closed while we looked
-		return permit{phase: ph}, nil
+		return ph.admit(), nil
 	}
 	for i := range ph.probes {
 		held := ph.probes[i].Load()
-		if held != spent && held <= at && ph.probes[i].CompareAndSwap(held, at+openFor) {
-			return permit{phase: ph, place: i, until: at + openFor}, nil
+		if held <= at && ph.probes[i].CompareAndSwap(held, at+openFor) {
+			return permit{phase: ph, began: at, place: i, until: at + openFor}, nil
 		}
 	}
 	return permit{}, ph.refusal
@@ -175,55 +199,60 @@ func (b *Breaker) admitTrial(ph *phase) (permit, error) {
 // settle records the outcome of a permitted call. What was admitted by a phase that is over changes
 // nothing.
 func (b *Breaker) settle(p permit, class Class) {
-	if b.phase.Load() != p.phase {
-		return
-	}
-	if p.phase.state == HalfOpen {
+	switch {
+	case b.phase.Load() != p.phase:
+	case p.phase.state == HalfOpen:
 		b.settleProbe(p, class)
-		return
-	}
-	switch class {
-	case Success:
+	case class == Success:
 		if p.phase.failures.Load() != 0 {
 			p.phase.failures.Store(0)
 		}
-		if w := p.phase.window.Load(); w != nil {
-			w.add(now(), false)
+		if p.phase.failing.Load() != nil || p.began != 0 {
+			b.count(p, false, now())
 		}
-	case Transient, Permanent:
-		b.settleFailure(p.phase)
+	case class != Neutral:
+		b.count(p, true, now())
 	}
 }
 
-func (b *Breaker) settleFailure(ph *phase) {
-	policy := b.policy.Load()
-	run := ph.failures.Add(1)
-	trip := policy.ConsecutiveFailures > 0 && run >= int64(policy.ConsecutiveFailures)
-	at := now()
-	if w := ph.window.Load(); w != nil {
-		w.add(at, true)
-		calls, failed := w.sum(at)
-		trip = trip || calls >= policy.MinCalls && float64(failed) >= policy.FailureRatio*float64(calls)
+// count counts a call of a closed phase and opens the breaker if it must.
+func (b *Breaker) count(p permit, failed bool, at int64) {
+	policy, failing, slow := b.policy.Load(), p.phase.failing.Load(), p.phase.slow.Load()
+	failing.add(at, failed)
+	trip := false
+	if failed {
+		run := p.phase.failures.Add(1)
+		trip = policy.ConsecutiveFailures > 0 && run >= int64(policy.ConsecutiveFailures) ||
+			policy.FailureRatio > 0 && failing.reaches(policy.FailureRatio, policy.MinCalls, at)
+	}
+	if p.began != 0 && slow != nil {
+		late := policy.slow(at - p.began)
+		slow.add(at, late)
+		trip = trip || late && slow.reaches(policy.SlowRatio, policy.MinCalls, at)
 	}
 	if trip {
-		b.change(ph, Open, at)
+		b.change(p.phase, Open, at)
 	}
 }
+
+// slow tells whether a call that took so many ns counts as slow.
+func (b *BreakerPolicy) slow(took int64) bool { return b.SlowRatio > 0 && took >= int64(b.SlowCall) }
 
 // settleProbe counts every probe of the phase, also one that has lost its place: otherwise a
 // dependency slower than OpenFor could never prove that it is back.
 func (b *Breaker) settleProbe(p permit, class Class) {
 	place := &p.phase.probes[p.place]
-	switch class {
-	case Success:
+	at := now()
+	switch {
+	case class == Neutral:
+		place.CompareAndSwap(p.until, free)
+	case class != Success || b.policy.Load().slow(at-p.began):
+		b.change(p.phase, Open, at)
+	default:
 		place.CompareAndSwap(p.until, spent)
 		if p.phase.successes.Add(1) >= int64(len(p.phase.probes)) {
-			b.change(p.phase, Closed, now())
+			b.change(p.phase, Closed, at)
 		}
-	case Neutral:
-		place.CompareAndSwap(p.until, 0)
-	default:
-		b.change(p.phase, Open, now())
 	}
 }
 
@@ -252,5 +281,6 @@ func (b *Breaker) enter(to State, at int64) *phase {
 // started is the zero of now. Only differences of now are used.
 var started = time.Now()
 
-// now reads the monotonic clock, in ns. Setting the wall clock does not move it.
+// now reads the monotonic clock, in ns. Setting the wall clock does not move it. It can be negative
+// (in a test's synctest bubble, which has a clock of its own).
 func now() int64 { return int64(time.Since(started)) }

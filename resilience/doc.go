@@ -9,6 +9,6 @@
 //	})
 //	err := e.Do(ctx, func(ctx context.Context) error { return pay(ctx, order) })
 //
-// Nothing here starts a goroutine for a call, and nothing takes a lock on the path of a call that
-// succeeds. Time is monotonic and comes from package time, so tests may use testing/synctest.
+// Nothing here starts a goroutine for a call (only, now and then, to tell a listener of events), and
+// nothing takes a lock on the path of a call that succeeds. Time is monotonic and comes from package time, so tests may use testing/synctest.
 package resilience

@@ -72,23 +72,39 @@ func (e *TimeoutError) Unwrap() error { return e.Err }
 // Timeout is true, as for every timeout error of the standard library.
 func (e *TimeoutError) Timeout() bool { return true }
 
-// Retryable tells that an attempt that was cut short may be repeated; a whole call is over.
-func (e *TimeoutError) Retryable() bool { return e.PerTry }
+// Retryable tells that an attempt that was cut short may be repeated, unless the call marked its
+// own error by [AsPermanent]: what is not safe to repeat is not so after a timeout either. A whole
+// call is over.
+func (e *TimeoutError) Retryable() bool {
+	var own *marked
+	return e.PerTry && !errors.As(e.Err, &own)
+}
 
-// RetryError is the error of a call that failed for good after more than one attempt.
+// RetryError is the error of a call that failed for good after more than one attempt, or after one
+// when the budget allowed no other.
 type RetryError struct {
 	Name     string // of the dependency
 	Attempts int    // that were made
-	Stopped  error  // why no further one was made; nil when MaxAttempts was reached
-	Err      error  // of the last attempt
+	// Stopped tells why no further attempt was made: the end of the context, an [OpenError], the
+	// budget, a wait that would be too long. It is nil when MaxAttempts was reached, and when Err
+	// is not worth repeating.
+	Stopped error
+	Err     error // of the last attempt
 }
 
 // Error tells how many attempts there were and how the last one failed.
 func (e *RetryError) Error() string {
 	if e.Stopped != nil {
-		return fmt.Sprintf("resilience: %s: gave up after %d attempts (%v): %v", e.Name, e.Attempts, e.Stopped, e.Err)
+		return fmt.Sprintf("resilience: %s: gave up after %s (%v): %v", e.Name, attempts(e.Attempts), e.Stopped, e.Err)
 	}
-	return fmt.Sprintf("resilience: %s: gave up after %d attempts: %v", e.Name, e.Attempts, e.Err)
+	return fmt.Sprintf("resilience: %s: gave up after %s: %v", e.Name, attempts(e.Attempts), e.Err)
+}
+
+func attempts(n int) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
 }
 
 // Is makes errors.Is(err, ErrExhausted) true.

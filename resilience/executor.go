@@ -75,9 +75,9 @@ func (e *Executor) Policy() Policy { return e.plan.Load().normalized() }
 // State gives the breaker's state; Closed without a breaker.
 func (e *Executor) State() State { return e.breaker.State() }
 
-// Do makes the call under the policy. The error is the call's own where one attempt was made, else
-// one of [OpenError], [TimeoutError] and [RetryError], which wrap it. With ctx done already, no
-// call is made.
+// Do makes the call under the policy. The error is the call's own, or one of [OpenError],
+// [TimeoutError] and [RetryError], of which the latter two wrap it; see [Retry.Do]. With ctx done
+// already, no call is made.
 func (e *Executor) Do(ctx context.Context, call func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
@@ -101,14 +101,16 @@ func (e *Executor) repeat(caller, ctx context.Context, p *plan, call func(contex
 	if p.Retry != nil {
 		e.retry.budget.earn(p.Retry.Budget)
 	}
+	var last error
 	for attempt := 1; ; attempt++ {
 		err := e.guard(caller, ctx, p, call)
 		if err == nil || p.Retry == nil {
 			return err
 		}
-		if again, err := e.retry.next(ctx, p.Retry, attempt, err); !again {
-			return err
+		if again, final := e.retry.next(ctx, p.Retry, attempt, last, err); !again {
+			return final
 		}
+		last = err
 	}
 }
 

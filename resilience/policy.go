@@ -26,6 +26,7 @@ const (
 	DefaultMinCalls            = 20
 	DefaultOpenFor             = 5 * time.Second
 	DefaultProbes              = 1
+	DefaultSlowCall            = time.Second
 )
 
 const (
@@ -42,7 +43,8 @@ const (
 //
 //	{"timeout":"2s","tryTimeout":"200ms",
 //	 "retry":{"maxAttempts":3,"baseDelay":"20ms","maxDelay":"1s","budget":0.1},
-//	 "breaker":{"consecutiveFailures":5,"failureRatio":0.5,"window":"10s","minCalls":20,"openFor":"5s","probes":1}}
+//	 "breaker":{"consecutiveFailures":5,"failureRatio":0.5,"window":"10s","minCalls":20,"openFor":"5s","probes":1,
+//	            "slowRatio":0.8,"slowCall":"1s"}}
 type Policy struct {
 	// Timeout bounds the whole call with all its attempts and waits. 0 means no bound of ours;
 	// otherwise 1 ms to [MaxTimeout]. The caller's own deadline always holds as well.
@@ -74,14 +76,21 @@ type RetryPolicy struct {
 // BreakerPolicy says when a breaker opens and how it closes again. The zero value opens after 5
 // failures in a row and lets one probe through after 5 s.
 type BreakerPolicy struct {
-	// ConsecutiveFailures in a row open the breaker: 1 to 1 000 000. 0 means 5 if FailureRatio is
-	// 0 as well, else that runs of failures are not looked at.
+	// ConsecutiveFailures in a row open the breaker: 1 to 1 000 000. 0 means 5 if FailureRatio and
+	// SlowRatio are 0 as well, else that runs of failures are not looked at.
 	ConsecutiveFailures int
 	// FailureRatio, from 0 to 1, opens the breaker when at least this share of the calls within
 	// Window failed and there were at least MinCalls. 0 means that ratios are not looked at,
 	// which saves reading the clock on every call.
 	FailureRatio float64
-	// Window is how far back FailureRatio looks, in ten steps: 10 ms to [MaxWindow], default 10 s.
+	// SlowRatio, from 0 to 1, opens the breaker when at least this share of the calls within Window
+	// took SlowCall or longer, whether they failed or not, and there were at least MinCalls. A
+	// probe that slow re-opens it. 0 means that durations are not looked at, which saves reading
+	// the clock twice on every call. Calls that the caller gave up are not counted.
+	SlowRatio float64
+	// SlowCall is from when on a call is slow: 1 ms to [MaxTimeout], default 1 s. Only with SlowRatio.
+	SlowCall time.Duration
+	// Window is how far back the ratios look, in ten steps: 10 ms to [MaxWindow], default 10 s.
 	Window time.Duration
 	// MinCalls is how many calls in Window it takes to judge: 1 to 1 000 000, default 20.
 	MinCalls int
@@ -139,10 +148,15 @@ func parseBreaker(doc *strict.Object) *BreakerPolicy {
 	b := BreakerPolicy{
 		ConsecutiveFailures: doc.Int("consecutiveFailures", 1, maxCount),
 		FailureRatio:        doc.Ratio("failureRatio"),
+		SlowRatio:           doc.Ratio("slowRatio"),
+		SlowCall:            doc.Duration("slowCall", minTimeout, MaxTimeout),
 		Window:              doc.Duration("window", minWindow, MaxWindow),
 		MinCalls:            doc.Int("minCalls", 1, maxCount),
 		OpenFor:             doc.Duration("openFor", minWindow, MaxWindow),
 		Probes:              doc.Int("probes", 1, MaxProbes),
+	}
+	if b.SlowCall > 0 && b.SlowRatio == 0 {
+		doc.Fail("slowCall", "does nothing without slowRatio: add the share of slow calls that opens the breaker")
 	}
 	doc.Done()
 	return &b
@@ -175,6 +189,8 @@ type (
 	breakerJSON struct {
 		ConsecutiveFailures int     `json:"consecutiveFailures,omitempty"`
 		FailureRatio        float64 `json:"failureRatio,omitempty"`
+		SlowRatio           float64 `json:"slowRatio,omitempty"`
+		SlowCall            string  `json:"slowCall,omitempty"`
 		Window              string  `json:"window,omitempty"`
 		MinCalls            int     `json:"minCalls,omitempty"`
 		OpenFor             string  `json:"openFor,omitempty"`
@@ -189,8 +205,8 @@ func (p Policy) MarshalJSON() ([]byte, error) {
 		doc.Retry = &retryJSON{r.MaxAttempts, durationText(r.BaseDelay), durationText(r.MaxDelay), r.Budget}
 	}
 	if b := p.Breaker; b != nil {
-		doc.Breaker = &breakerJSON{b.ConsecutiveFailures, b.FailureRatio, durationText(b.Window),
-			b.MinCalls, durationText(b.OpenFor), b.Probes}
+		doc.Breaker = &breakerJSON{b.ConsecutiveFailures, b.FailureRatio, b.SlowRatio, durationText(b.SlowCall),
+			durationText(b.Window), b.MinCalls, durationText(b.OpenFor), b.Probes}
 	}
 	return json.Marshal(doc)
 }
@@ -238,12 +254,18 @@ func (r RetryPolicy) normalized() RetryPolicy {
 
 func (b BreakerPolicy) normalized() BreakerPolicy {
 	failures := within(b.ConsecutiveFailures, 0, 1, maxCount)
-	if failures == 0 && ratio(b.FailureRatio) == 0 {
+	if failures == 0 && ratio(b.FailureRatio) == 0 && ratio(b.SlowRatio) == 0 {
 		failures = DefaultConsecutiveFailures
+	}
+	slow := time.Duration(0)
+	if ratio(b.SlowRatio) > 0 {
+		slow = within(b.SlowCall, DefaultSlowCall, minTimeout, MaxTimeout)
 	}
 	return BreakerPolicy{
 		ConsecutiveFailures: failures,
 		FailureRatio:        ratio(b.FailureRatio),
+		SlowRatio:           ratio(b.SlowRatio),
+		SlowCall:            slow,
 		Window:              within(b.Window, DefaultWindow, minWindow, MaxWindow),
 		MinCalls:            within(b.MinCalls, DefaultMinCalls, 1, maxCount),
 		OpenFor:             within(b.OpenFor, DefaultOpenFor, minWindow, MaxWindow),

@@ -35,39 +35,53 @@ func (r *Retry) Update(p RetryPolicy) {
 // Do makes the call, and makes it again while it fails with an error that is [Transient] and the
 // policy allows. Between attempts it waits; it never waits for less than the error's RetryAfter()
 // asks (a method with that name, returning a duration), nor starts to wait for longer than ctx has
-// left. No attempt starts once ctx is done.
+// left, or for a dependency that asks for more than [MaxBackoff]. No attempt starts once ctx is done.
 //
-// If only one attempt was made Do gives its error as it is, otherwise a [RetryError]; with ctx done
-// before the first attempt, the reason for that.
+// Do gives the error of the call as it is if only one attempt was made, unless the budget stopped
+// it, and if the last attempt got a proper answer ([Answer]); otherwise a [RetryError]; with ctx
+// done before the first attempt, the reason for that.
 func (r *Retry) Do(ctx context.Context, call func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
 	p := r.policy.Load()
 	r.budget.earn(p.Budget)
+	var last error
 	for attempt := 1; ; attempt++ {
 		err := call(ctx)
 		if err == nil {
 			return nil
 		}
-		if again, err := r.next(ctx, p, attempt, err); !again {
-			return err
+		if again, final := r.next(ctx, p, attempt, last, err); !again {
+			return final
 		}
+		last = err
 	}
 }
 
+// Why no further attempt is made, apart from the end of the context and an open breaker.
+var (
+	errBudget   = errors.New("the retry budget is spent")
+	errDeadline = errors.New("the deadline is nearer than the next attempt")
+	errPatience = fmt.Errorf("the dependency asks for a wait of more than %s", MaxBackoff)
+)
+
 // next decides after a failed attempt: either it waits and says "again", or it gives the error for
-// the caller.
-func (r *Retry) next(ctx context.Context, p *RetryPolicy, attempt int, err error) (again bool, final error) {
-	if r.options.class(ctx, err) != Transient || attempt >= p.MaxAttempts {
-		return false, r.giveUp(attempt, nil, err)
+// the caller. The error of the attempt before is last.
+func (r *Retry) next(ctx context.Context, p *RetryPolicy, attempt int, last, err error) (again bool, final error) {
+	class := r.options.class(ctx, err)
+	if class != Transient || attempt >= p.MaxAttempts {
+		return false, r.giveUp(ctx, attempt, class, last, err)
 	}
-	delay := p.delay(attempt, err)
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
-		return false, r.giveUp(attempt, nil, err)
+	delay, stopped := p.wait(ctx, attempt, err)
+	if stopped != nil && attempt == 1 {
+		return false, err
 	}
-	if !r.budget.spend(p.Budget) {
-		return false, r.giveUp(attempt, errBudget, err)
+	if stopped == nil && !r.budget.spend(p.Budget) {
+		stopped = errBudget
+	}
+	if stopped != nil {
+		return false, &RetryError{Name: r.name, Attempts: attempt, Stopped: stopped, Err: err}
 	}
 	r.options.feed.send(Event{Kind: Retrying, Name: r.name, Attempt: attempt, Delay: delay, Err: err})
 	if !sleep(ctx, delay) {
@@ -76,24 +90,37 @@ func (r *Retry) next(ctx context.Context, p *RetryPolicy, attempt int, err error
 	return true, nil
 }
 
-var errBudget = errors.New("the retry budget is spent")
-
-func (r *Retry) giveUp(attempts int, stopped, err error) error {
-	if attempts == 1 && stopped == nil {
+// giveUp gives the error for the caller when the outcome itself says that there is no next attempt.
+func (r *Retry) giveUp(ctx context.Context, attempt int, class Class, last, err error) error {
+	failed := &RetryError{Name: r.name, Attempts: attempt, Err: err}
+	switch {
+	case attempt == 1 || class == Success:
 		return err
+	case class == Neutral && errors.Is(err, ErrOpen): // this attempt was refused, not made
+		failed.Attempts, failed.Stopped, failed.Err = attempt-1, err, last
+	case ctx.Err() != nil:
+		failed.Stopped = ended(ctx)
 	}
-	return &RetryError{Name: r.name, Attempts: attempts, Stopped: stopped, Err: err}
+	return failed
 }
 
-// delay draws the wait after the n-th attempt: "full jitter" (M. Brooker, Exponential Backoff And
-// Jitter, 2015), and on top of what the dependency asked for, if it asked.
-func (p *RetryPolicy) delay(n int, err error) time.Duration {
+// wait draws the wait after the n-th attempt: "full jitter" (M. Brooker, Exponential Backoff And
+// Jitter, 2015), on top of what the dependency asked for, if it asked. Or it tells why there is no
+// use in waiting.
+func (p *RetryPolicy) wait(ctx context.Context, n int, err error) (time.Duration, error) {
 	delay := time.Duration(rand.Int64N(int64(p.ceiling(n)) + 1))
 	var asked interface{ RetryAfter() time.Duration }
 	if errors.As(err, &asked) {
-		delay += max(0, asked.RetryAfter())
+		after := asked.RetryAfter()
+		if after > MaxBackoff {
+			return 0, errPatience
+		}
+		delay += max(0, after)
 	}
-	return delay
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
+		return 0, errDeadline
+	}
+	return delay, nil
 }
 
 // ceiling is min(MaxDelay, BaseDelay·2^(n-1)), for any n.

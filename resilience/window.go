@@ -9,8 +9,8 @@ import (
 // looks back between 90 % and 100 % of its length.
 const slices = 10
 
-// window counts calls and failures of the recent past without a lock. Each slice packs the number
-// of its step of time (24 bits), its calls and its failures (20 bits each) into one word, so that a
+// window counts calls, and the bad ones among them, of the recent past without a lock. Each slice packs the number
+// of its step of time (24 bits), its calls and its bad calls (20 bits each) into one word, so that a
 // slice is cleared and counted in one exchange. A nil window counts nothing.
 type window struct {
 	length time.Duration
@@ -31,24 +31,24 @@ func unpack(word uint64) (step, calls, failed uint64) {
 	return word >> (2 * countBits), word >> countBits & countMask, word & countMask
 }
 
-// newWindow makes the window that the policy asks for, or nil. What old has counted goes into the
-// current slice: it ages from now on.
-func newWindow(p BreakerPolicy, old *window, at int64) *window {
-	if p.FailureRatio == 0 {
+// newWindow makes the window of the length that a policy with this ratio needs, or nil. What old
+// has counted goes into the current slice: it ages from now on.
+func newWindow(ratio float64, length time.Duration, old *window, at int64) *window {
+	if ratio == 0 {
 		return nil
 	}
-	w := &window{length: p.Window}
+	w := &window{length: length}
 	calls, failed := old.sum(at)
 	step := w.step(at)
 	w.slice[step%slices].Store(pack(step, uint64(min(calls, countMask)), uint64(min(failed, countMask))))
 	return w
 }
 
-func (w *window) fits(p BreakerPolicy) bool {
+func (w *window) fits(ratio float64, length time.Duration) bool {
 	if w == nil {
-		return p.FailureRatio == 0
+		return ratio == 0
 	}
-	return p.FailureRatio > 0 && w.length == p.Window
+	return ratio > 0 && w.length == length
 }
 
 // step numbers the slices of time. It comes round after 2^24 steps, a multiple of the shortest
@@ -57,7 +57,11 @@ func (w *window) step(at int64) uint64 {
 	return uint64(at/int64(w.length/slices)) & stepMask
 }
 
-func (w *window) add(at int64, failure bool) {
+// add counts a call, and whether it was bad.
+func (w *window) add(at int64, bad bool) {
+	if w == nil {
+		return
+	}
 	step := w.step(at)
 	slice := &w.slice[step%slices]
 	for {
@@ -70,13 +74,19 @@ func (w *window) add(at int64, failure bool) {
 			calls, failed = calls/2, failed/2
 		}
 		calls++
-		if failure {
+		if bad {
 			failed++
 		}
 		if slice.CompareAndSwap(word, pack(step, calls, failed)) {
 			return
 		}
 	}
+}
+
+// reaches tells whether at least this share of at least so many calls was bad.
+func (w *window) reaches(ratio float64, calls int, at int64) bool {
+	all, bad := w.sum(at)
+	return all >= calls && all > 0 && float64(bad) >= ratio*float64(all)
 }
 
 func (w *window) sum(at int64) (calls, failed int) {
