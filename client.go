@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seatrial/seatrial/fault"
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
@@ -27,10 +28,14 @@ type Client struct {
 	health   health
 
 	installing sync.Mutex // serialises install
+	warned     string     // what was logged last of problems; guarded by installing
 	changing   sync.Mutex
 	changed    chan struct{} // closed and replaced by announce
 
-	dependencies sync.Map // name → *Dependency
+	dependencies    sync.Map // name → *Dependency
+	dependencyCount atomic.Int32
+	lease           *fault.Lease // of all faults; nil if they are not allowed
+	renewed         atomic.Bool  // the control plane has renewed the lease, at least once
 
 	stop    context.CancelFunc // ends the follower and the flusher
 	running sync.WaitGroup     // all goroutines of the client
@@ -66,6 +71,9 @@ func Open(ctx context.Context, options ...Option) (*Client, error) {
 func newClient(cfg config) *Client {
 	c := &Client{config: cfg, born: time.Now(), changed: make(chan struct{}), stop: func() {}}
 	c.outcomes = newOutcomes(c.born)
+	if cfg.faults != nil {
+		c.lease = fault.NewLease(fault.MaxLease)
+	}
 	c.http = &http.Client{Transport: newTransport()}
 	if cfg.http != nil {
 		own := *cfg.http
@@ -88,13 +96,16 @@ func newTransport() *http.Transport {
 // startFromFile makes the last known good snapshot current and keeps the file up to date from
 // then on.
 func (c *Client) startFromFile() {
-	c.keeper = newKeeper(c.config.file, c.config.logger)
 	set, err := loadSnapshot(c.config.file, func(s flag.Set) error { _, err := newSnapshot(s); return err })
 	if err != nil {
-		c.config.logger.Warn("seatrial: no last known good snapshot", "file", c.config.file, "error", err)
-	} else if _, err := c.install(set); err != nil {
-		c.config.logger.Warn("seatrial: last known good snapshot", "file", c.config.file, "error", err)
+		c.config.logger.Warn("seatrial: last known good snapshot: some files are not usable", "file", c.config.file, "error", err)
 	}
+	written := mark{}
+	if set != nil {
+		written = markOf(set)
+		_, _ = c.install(*set) // it was found usable above
+	}
+	c.keeper = newKeeper(c.config.file, written, c.config.logger)
 	c.running.Go(c.keeper.run)
 }
 
@@ -128,6 +139,9 @@ func (c *Client) awaitServer(ctx context.Context) error {
 // other than the one it had when WaitRevision was called; or with an error when ctx ends. It is
 // for those who changed a flag and want to see it: evaluations never wait.
 func (c *Client) WaitRevision(ctx context.Context, revision int64) error {
+	if c == nil {
+		return errors.New("seatrial: wait for revision: the client is nil: make one with Open")
+	}
 	first := ""
 	if at := c.current.Load(); at != nil {
 		first = at.set.History
@@ -174,8 +188,7 @@ func (c *Client) Flush(ctx context.Context) error {
 	if c == nil || c.reports == nil || c.closed.Load() {
 		return nil
 	}
-	c.flush()
-	if err := c.reports.drained(ctx); err != nil {
+	if err := c.flushAll(ctx); err != nil {
 		return fmt.Errorf("seatrial: flush: %w", err)
 	}
 	return nil
@@ -195,9 +208,11 @@ func (c *Client) Close(ctx context.Context) error {
 		ctx = short
 	}
 	c.stop()
+	if c.lease != nil {
+		c.lease.End()
+	}
 	var err error
 	if c.reports != nil {
-		c.flush()
 		err = c.reports.close(ctx)
 	}
 	if c.keeper != nil {

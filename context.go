@@ -53,7 +53,7 @@ func WithContext(ctx context.Context, c Context) context.Context {
 	}
 	next := &scope{Context: ctx, evaluation: c.core, hasEvaluation: true}
 	if outer := scopeOf(ctx); outer != nil {
-		next.unit = outer.unit
+		next.work = outer.work
 	}
 	return next
 }
@@ -75,7 +75,7 @@ type scope struct {
 	context.Context
 	evaluation    eval.Context
 	hasEvaluation bool
-	unit          *unit // nil outside a unit of work
+	work          *Work // nil outside a unit of work
 }
 
 // scopeKey finds the innermost scope in a chain of contexts.

@@ -29,3 +29,6 @@
 // from a flag, or from the code; faults come from flags too, only if the application allowed
 // them with [WithFaults], and only while the control plane keeps renewing them.
 package seatrial
+
+// Version is the version of the client, as it appears in telemetry.
+const Version = "0.1.0"

@@ -134,11 +134,11 @@ func evaluate[T any](c *Client, ctx context.Context, key string, def T, as func(
 	if at == nil {
 		return def, notReady, nil
 	}
-	return settle(c, ctx, at, at.flags.Flag(key), key, def, as)
+	return settle(c, ctx, at, at.flags.Flag(key), def, as)
 }
 
 // settle evaluates a flag that was looked up (nil: not found) and records the exposure.
-func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, key string, def T, as func(any) (T, bool)) (T, eval.Result, *snapshot) {
+func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, def T, as func(any) (T, bool)) (T, eval.Result, *snapshot) {
 	if f == nil {
 		return def, notFound, at
 	}
@@ -153,7 +153,7 @@ func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, k
 		value = converted
 	}
 	if result.Role != eval.RoleNone {
-		c.expose(ctx, where, at, key, &result)
+		c.expose(ctx, where, at, &result)
 	}
 	return value, result, at
 }

@@ -77,5 +77,5 @@ func (f *Flag[T]) evaluate(ctx context.Context) (T, eval.Result, *snapshot) {
 		found = &lookup{in: at, flag: at.flags.Flag(f.key)}
 		f.found.Store(found) // two goroutines may both do this; they store the same
 	}
-	return settle(f.client, ctx, at, found.flag, f.key, f.def, f.as)
+	return settle(f.client, ctx, at, found.flag, f.def, f.as)
 }

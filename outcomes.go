@@ -1,6 +1,7 @@
 package seatrial
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/seatrial/seatrial/internal/core/eval"
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/outcome"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // endedKept is how long the counters of an ended trial or step are kept for units of work that
@@ -47,20 +49,21 @@ type outcomes struct {
 	mu     sync.Mutex
 	trials map[string]*tally // by attempt of a trial
 	series map[string]*series
-	from   time.Time // start of the report to come
-	live   map[string]flag.Allocation
+	from   time.Time         // start of the report to come
+	live   map[string]string // attempt of a trial → version in force
 }
 
 func newOutcomes(start time.Time) *outcomes {
-	return &outcomes{trials: map[string]*tally{}, series: map[string]*series{}, from: start, live: map[string]flag.Allocation{}}
+	return &outcomes{trials: map[string]*tally{}, series: map[string]*series{}, from: start, live: map[string]string{}}
 }
 
 // series is one (trial, version): what is counted for it lies in its tally.
 type series struct {
-	ref      eval.TrialRef
-	variants [arms]string
-	tally    *tally
-	lastUsed time.Time // at a flush; guarded by outcomes.mu
+	ref       eval.TrialRef
+	variants  [arms]string
+	telemetry [arms]telemetry
+	tally     *tally
+	lastUsed  time.Time // at a flush; guarded by outcomes.mu
 }
 
 // tally counts one attempt of one trial, over all its steps. Units belong to shards by their
@@ -116,17 +119,17 @@ func newTally(version string) *tally {
 func (o *outcomes) setLive(allocations []flag.Allocation) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	live := make(map[string]flag.Allocation, len(allocations))
-	attempts := make(map[string]bool, len(allocations))
-	for _, a := range allocations {
-		live[a.Version] = a
-		attempts[attemptOf(a.Version)] = true
-		if t := o.trials[attemptOf(a.Version)]; t != nil {
-			t.moveTo(a.Version)
+	live := make(map[string]string, len(allocations))
+	for i := range allocations {
+		version := allocations[i].Version
+		attempt := attemptOf(version)
+		live[attempt] = version
+		if t := o.trials[attempt]; t != nil {
+			t.moveTo(version)
 		}
 	}
 	for attempt := range o.trials {
-		if !attempts[attempt] {
+		if live[attempt] == "" {
 			delete(o.trials, attempt)
 		}
 	}
@@ -152,12 +155,12 @@ func (o *outcomes) seriesOf(s *snapshot, ref *eval.TrialRef) *series {
 	if found, ok := s.series.Load(ref); ok {
 		return found.(*series)
 	}
-	found := o.findSeries(ref)
+	found := o.findSeries(s, ref)
 	s.series.Store(ref, found)
 	return found
 }
 
-func (o *outcomes) findSeries(ref *eval.TrialRef) *series {
+func (o *outcomes) findSeries(s *snapshot, ref *eval.TrialRef) *series {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if found := o.series[ref.Version]; found != nil {
@@ -166,13 +169,26 @@ func (o *outcomes) findSeries(ref *eval.TrialRef) *series {
 	attempt := attemptOf(ref.Version)
 	t := o.trials[attempt]
 	if t == nil {
-		t = newTally(ref.Version)
+		// An evaluation in a snapshot that was just replaced may come first.
+		t = newTally(cmp.Or(o.live[attempt], ref.Version))
 		o.trials[attempt] = t
 	}
-	a := o.live[ref.Version]
-	found := &series{ref: *ref, variants: [arms]string{a.Treatment, a.Control}, tally: t, lastUsed: time.Now()}
+	found := &series{ref: *ref, variants: s.variantsOf(ref), tally: t, lastUsed: time.Now()}
+	for a := range arms {
+		found.telemetry[a] = newTelemetry(s.set.Environment, ref, found.variants[a])
+	}
 	o.series[ref.Version] = found
 	return found
+}
+
+// variantsOf gives the variants of the arms of a trial.
+func (s *snapshot) variantsOf(ref *eval.TrialRef) [arms]string {
+	for i := range s.set.Allocations {
+		if a := &s.set.Allocations[i]; a.Version == ref.Version {
+			return [arms]string{a.Treatment, a.Control}
+		}
+	}
+	return [arms]string{}
 }
 
 // observation is the end of one unit of work.
@@ -180,8 +196,8 @@ type observation struct {
 	seconds float64
 	bad     bool
 	at      time.Time
-	traceID string // empty: no exemplar
-	spanID  string
+	traceID trace.TraceID // zero: no exemplar
+	spanID  trace.SpanID
 }
 
 // record counts the end of a unit of work for one arm. An empty key counts as a request of
@@ -204,9 +220,9 @@ func (s *series) record(a arm, key string, seen *observation) {
 	if key != "" {
 		part.count(to, hash, s.ref.Version, seen.bad)
 	}
-	if seen.bad && a == treatment && seen.traceID != "" {
+	if seen.bad && a == treatment && seen.traceID.IsValid() {
 		counts.exemplars = outcome.AddExemplars(counts.exemplars, outcome.Exemplar{
-			TraceID: seen.traceID, SpanID: seen.spanID, Time: seen.at, Seconds: seen.seconds,
+			TraceID: seen.traceID.String(), SpanID: seen.spanID.String(), Time: seen.at, Seconds: seen.seconds,
 		})
 	}
 }
@@ -254,10 +270,14 @@ type seriesReport struct {
 	exemplars []outcome.Exemplar // of the treatment
 }
 
-// take gives all counts since the last call and starts anew. now must not go back.
+// take gives all counts since the last call and starts anew. Reports do not overlap in time and
+// are never of no length, so that the receiver can tell them from repetitions.
 func (o *outcomes) take(now time.Time) report {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !now.After(o.from) {
+		now = o.from.Add(1)
+	}
 	r := report{from: o.from, to: now}
 	o.from = now
 	taken := map[string]*seriesReport{}
@@ -272,7 +292,7 @@ func (o *outcomes) take(now time.Time) report {
 		if got := taken[version]; got != nil {
 			got.ref, got.variants, s.lastUsed = s.ref, s.variants, now
 			r.series = append(r.series, *got)
-		} else if _, live := o.live[version]; !live && now.Sub(s.lastUsed) > endedKept {
+		} else if o.live[attemptOf(version)] != version && now.Sub(s.lastUsed) > endedKept {
 			delete(o.series, version)
 		}
 	}

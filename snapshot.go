@@ -1,6 +1,7 @@
 package seatrial
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -16,6 +17,9 @@ type snapshot struct {
 	series sync.Map // *eval.TrialRef → *series
 	points map[string][]faultFlag
 	policy map[string]*policyFlag
+	// problems are what is passed over in the set: fault programs and policies that cannot be
+	// read.
+	problems []error
 }
 
 // newSnapshot compiles set; an error means that the set must not be used.
@@ -85,11 +89,25 @@ func (c *Client) install(set flag.Set) (bool, error) {
 	}
 	c.outcomes.setLive(set.Allocations)
 	c.current.Store(next)
+	c.refreshDependencies()
 	c.announce()
+	c.warn(next.problems)
 	if c.keeper != nil {
 		c.keeper.keep(next)
 	}
 	return true, nil
+}
+
+// warn logs what is passed over in a snapshot, once for as long as it stays the same.
+func (c *Client) warn(problems []error) {
+	text := ""
+	if err := errors.Join(problems...); err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != c.warned {
+		c.config.logger.Warn("seatrial: some fault programs or policies cannot be used", "error", text)
+	}
+	c.warned = text
 }
 
 // advance applies a delta to the current state. False without an error means that the delta does

@@ -35,8 +35,8 @@ type Status struct {
 	// FaultsAllowed is true if the application and the environment allow faults, and their lease
 	// has not run out.
 	FaultsAllowed bool
-	// ReportsQueued is how many flushes wait to be sent, ReportsDropped how many were given up
-	// since the start: the control plane was away for too long, or refused them.
+	// ReportsQueued is how many flushes wait to be sent, ReportsDropped how many were lost since
+	// the start: the control plane refused them, or Close could not wait any longer.
 	ReportsQueued, ReportsDropped int
 	// Mixed counts units of work that met both arms of one trial and so belong to neither.
 	Mixed uint64

@@ -1,0 +1,201 @@
+package seatrial
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seatrial/seatrial/fault"
+	"github.com/seatrial/seatrial/internal/core/eval"
+	"github.com/seatrial/seatrial/resilience"
+)
+
+// maxDependencies bounds the names that a client keeps.
+const maxDependencies = 1000
+
+// Dependency is a called service: calls go through its policy, and may have faults injected. Get
+// one with [Client.Dependency]. All methods are safe for concurrent use. A nil Dependency makes
+// calls as they are.
+type Dependency struct {
+	name   string
+	client *Client // nil: calls go straight through
+	point  *fault.Point
+	code   resilience.Policy // of WithPolicy
+	shield atomic.Pointer[shield]
+
+	mu     sync.Mutex  // serialises refresh
+	faults []faultFlag // that the point is armed with; none: it is off
+}
+
+// shield is what protects calls under one snapshot. Units whom no rule or trial of the policy flag
+// concerns share the main executor, whose breaker outlives all changes; each other variant has
+// its own, so that the breaker of one arm of a trial does not act in the other.
+type shield struct {
+	flag      *policyFlag // nil if all units get the same
+	at        *snapshot
+	main      *resilience.Executor
+	executors map[string]*resilience.Executor // by variant, without that of main
+}
+
+// Dependency gives the called service with that name, always the same one for a name. Names are
+// fixed in the code and few: the client keeps up to 1000, more are served, but no longer
+// controlled by flags. A nil client gives one that makes calls as they are.
+func (c *Client) Dependency(name string) *Dependency {
+	if c == nil {
+		return &Dependency{name: name}
+	}
+	if found, ok := c.dependencies.Load(name); ok {
+		return found.(*Dependency)
+	}
+	d := &Dependency{name: name, client: c, code: c.config.policies[name]}
+	if c.config.faults != nil {
+		d.point = fault.NewPoint(name, *c.config.faults)
+	}
+	d.shield.Store(&shield{main: resilience.New(name, d.code)})
+	if c.dependencyCount.Add(1) > maxDependencies {
+		c.dependencyCount.Add(-1)
+		return d
+	}
+	found, loaded := c.dependencies.LoadOrStore(name, d)
+	if loaded {
+		c.dependencyCount.Add(-1)
+		return found.(*Dependency)
+	}
+	d.refresh()
+	return d
+}
+
+// Name gives the dependency's name.
+func (d *Dependency) Name() string {
+	if d == nil {
+		return ""
+	}
+	return d.name
+}
+
+// State gives the state of the breaker, as those units see it whom no rule or trial of the policy
+// concerns; resilience.Closed without a breaker.
+func (d *Dependency) State() resilience.State {
+	if d == nil || d.client == nil {
+		return resilience.Closed
+	}
+	return d.shield.Load().main.State()
+}
+
+// Policy gives the policy in force for those units, with defaults filled in.
+func (d *Dependency) Policy() resilience.Policy {
+	if d == nil || d.client == nil {
+		return resilience.Policy{}
+	}
+	return d.shield.Load().main.Policy()
+}
+
+// Do makes the call under the dependency's policy, as [resilience.Executor.Do] does. Each attempt
+// passes the point where faults may be injected, as the last thing before the call. The policy is
+// that of the flag "policy-<name>", of kind policy, for the unit in ctx; without one that of
+// [WithPolicy]. A nil ctx counts as context.Background().
+func (d *Dependency) Do(ctx context.Context, call func(context.Context) error) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if d == nil || d.client == nil {
+		return call(ctx)
+	}
+	e := d.shield.Load().executor(ctx, d.client)
+	if d.point == nil {
+		return e.Do(ctx, call)
+	}
+	return e.Do(ctx, func(ctx context.Context) error { return d.point.Do(ctx, call) })
+}
+
+// executor gives the one for the unit in ctx, and exposes it to a trial of the policy.
+func (s *shield) executor(ctx context.Context, c *Client) *resilience.Executor {
+	if s.flag == nil {
+		return s.main
+	}
+	where := scopeOf(ctx)
+	result := s.flag.flag.Evaluate(where.core())
+	if result.Role != eval.RoleNone {
+		c.expose(ctx, where, s.at, &result)
+	}
+	if e := s.executors[s.flag.usable(result.Variant)]; e != nil {
+		return e
+	}
+	return s.main
+}
+
+// refreshDependencies brings all dependencies to the current snapshot.
+func (c *Client) refreshDependencies() {
+	c.dependencies.Range(func(_, d any) bool { d.(*Dependency).refresh(); return true })
+}
+
+// refresh brings the dependency to the current snapshot. Whoever comes last finds the newest.
+func (d *Dependency) refresh() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := d.client.current.Load()
+	if at == nil {
+		return
+	}
+	d.shield.Store(d.shield.Load().next(d, at))
+	d.arm(at)
+}
+
+// next gives the protection under another snapshot. Executors are kept as long as their variant.
+func (s *shield) next(d *Dependency, at *snapshot) *shield {
+	n := &shield{at: at, main: s.main}
+	f := at.policy[d.name]
+	if f == nil {
+		n.main.Update(d.code)
+		return n
+	}
+	base := f.base()
+	n.main.Update(d.policyOf(f, base))
+	if !f.varies() {
+		return n
+	}
+	n.flag = f
+	n.executors = make(map[string]*resilience.Executor, len(f.policies))
+	for variant := range f.policies {
+		n.adopt(d, s, variant, base)
+	}
+	n.adopt(d, s, "", base)
+	return n
+}
+
+// adopt adds the executor of a variant, the former one if there is one.
+func (s *shield) adopt(d *Dependency, before *shield, variant, base string) {
+	if variant == base {
+		return
+	}
+	e := before.executors[variant]
+	if e == nil {
+		e = resilience.New(d.name, resilience.Policy{})
+	}
+	e.Update(d.policyOf(s.flag, variant))
+	s.executors[variant] = e
+}
+
+func (d *Dependency) policyOf(f *policyFlag, variant string) resilience.Policy {
+	if p, ok := f.policies[variant]; ok {
+		return p
+	}
+	return d.code
+}
+
+// arm makes the point subject to the fault flags that name it, or switches it off. Latencies that
+// are being injected go on if nothing changed for the point, and are cut short otherwise.
+func (d *Dependency) arm(at *snapshot) {
+	c := d.client
+	if d.point == nil || !c.renewed.Load() {
+		return
+	}
+	flags := at.points[d.name]
+	switch {
+	case len(flags) == 0:
+		d.point.Off()
+	case !d.point.Armed() || !sameFaults(d.faults, flags):
+		d.point.Arm(fault.SourceFunc(d.program), c.lease)
+	}
+	d.faults = flags
+}

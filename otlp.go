@@ -1,0 +1,253 @@
+package seatrial
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"time"
+
+	"github.com/seatrial/seatrial/internal/core/outcome"
+)
+
+// This file writes an ExportMetricsServiceRequest of OTLP 1 (opentelemetry/proto/metrics/v1): the
+// few messages and fields that outcomes need, in protobuf's wire format.
+
+// protobuf wire types, and the field numbers that recur.
+const (
+	wireVarint = 0
+	wireFixed  = 1
+	wireLength = 2
+
+	deltaTemporality = 1
+)
+
+// proto builds a message.
+type proto struct{ bytes []byte }
+
+func (p *proto) tag(field, wire int) {
+	p.bytes = binary.AppendUvarint(p.bytes, uint64(field)<<3|uint64(wire))
+}
+
+func (p *proto) varint(field int, v uint64) {
+	p.tag(field, wireVarint)
+	p.bytes = binary.AppendUvarint(p.bytes, v)
+}
+
+// zigzag writes a sint32.
+func (p *proto) zigzag(field int, v int32) {
+	p.varint(field, uint64(uint32(v)<<1^uint32(v>>31)))
+}
+
+func (p *proto) fixed(field int, v uint64) {
+	p.tag(field, wireFixed)
+	p.bytes = binary.LittleEndian.AppendUint64(p.bytes, v)
+}
+
+func (p *proto) double(field int, v float64) { p.fixed(field, math.Float64bits(v)) }
+
+func (p *proto) text(field int, v string) {
+	p.tag(field, wireLength)
+	p.bytes = binary.AppendUvarint(p.bytes, uint64(len(v)))
+	p.bytes = append(p.bytes, v...)
+}
+
+// message writes what build does as a message of its own. The length in front, not known before,
+// is put in afterwards.
+func (p *proto) message(field int, build func()) {
+	p.tag(field, wireLength)
+	start := len(p.bytes)
+	build()
+	var head [binary.MaxVarintLen64]byte
+	size := binary.PutUvarint(head[:], uint64(len(p.bytes)-start))
+	p.bytes = append(p.bytes, head[:size]...)
+	copy(p.bytes[start+size:], p.bytes[start:len(p.bytes)-size])
+	copy(p.bytes[start:], head[:size])
+}
+
+// attribute writes a KeyValue with a string.
+func (p *proto) attribute(field int, key, value string) {
+	p.message(field, func() {
+		p.text(1, key)
+		p.message(2, func() { p.text(1, value) })
+	})
+}
+
+func (p *proto) intAttribute(field int, key string, value int64) {
+	p.message(field, func() {
+		p.text(1, key)
+		p.message(2, func() { p.varint(3, uint64(value)) })
+	})
+}
+
+// identity is the resource: whose outcomes are reported.
+type identity struct {
+	service  string
+	instance string // random, new for each client
+	born     time.Time
+}
+
+// unixNano gives a time as nanoseconds since 1970 by the monotonic clock: setting the wall clock
+// never makes reports overlap.
+func (id *identity) unixNano(t time.Time) uint64 {
+	return uint64(max(id.born.UnixNano()+int64(t.Sub(id.born)), 1))
+}
+
+// encodeReport writes a report as an OTLP request.
+func encodeReport(id *identity, r *report) []byte {
+	p := &proto{}
+	window := window{id.unixNano(r.from), id.unixNano(r.to)}
+	p.message(1, func() { // resource_metrics
+		p.message(1, func() { // resource
+			p.attribute(1, "service.name", id.service)
+			p.attribute(1, "service.instance.id", id.instance)
+			p.attribute(1, "telemetry.sdk.name", "seatrial")
+			p.attribute(1, "telemetry.sdk.language", "go")
+			p.attribute(1, "telemetry.sdk.version", Version)
+		})
+		p.message(2, func() { // scope_metrics
+			p.message(1, func() { // scope
+				p.text(1, scopeName)
+				p.text(2, Version)
+			})
+			p.durations(r, window)
+			p.bads(r, window)
+			p.units(r, window)
+		})
+	})
+	return p.bytes
+}
+
+// scopeName is the instrumentation scope of outcomes.
+const scopeName = "github.com/seatrial/seatrial"
+
+// window is the time of a report, Unix nanoseconds.
+type window struct{ from, to uint64 }
+
+// eachArm calls visit for the arms that had requests.
+func (r *report) eachArm(visit func(s *seriesReport, a arm, counts *outcome.Arm)) {
+	for i := range r.series {
+		s := &r.series[i]
+		for a := range arms {
+			if s.arms[a].Requests > 0 {
+				visit(s, a, &s.arms[a])
+			}
+		}
+	}
+}
+
+// metric writes a Metric whose data is of the kind that field says.
+func (p *proto) metric(name, unit string, field int, points func()) {
+	p.message(2, func() {
+		p.text(1, name)
+		p.text(3, unit)
+		p.message(field, func() {
+			points()
+			p.varint(2, deltaTemporality)
+			if field == fieldSum {
+				p.varint(3, 1) // monotonic
+			}
+		})
+	})
+}
+
+const (
+	fieldSum       = 7
+	fieldHistogram = 10 // exponential
+)
+
+func (p *proto) durations(r *report, w window) {
+	p.metric(outcome.MetricDuration, "s", fieldHistogram, func() {
+		r.eachArm(func(s *seriesReport, a arm, counts *outcome.Arm) {
+			p.message(1, func() { p.histogram(s, a, &counts.Latency, w) })
+		})
+	})
+}
+
+// histogram writes the fields of an ExponentialHistogramDataPoint.
+func (p *proto) histogram(s *seriesReport, a arm, h *outcome.Histogram, w window) {
+	p.series(1, s, a)
+	p.fixed(2, w.from)
+	p.fixed(3, w.to)
+	p.fixed(4, h.Count())
+	p.double(5, h.Sum)
+	p.zigzag(6, outcome.Scale)
+	p.fixed(7, h.Zero)
+	if len(h.Counts) == 0 {
+		return
+	}
+	p.message(8, func() {
+		p.zigzag(1, h.Offset)
+		p.message(2, func() { // packed
+			for _, n := range h.Counts {
+				p.bytes = binary.AppendUvarint(p.bytes, n)
+			}
+		})
+	})
+}
+
+func (p *proto) bads(r *report, w window) {
+	p.metric(outcome.MetricBad, "{request}", fieldSum, func() {
+		r.eachArm(func(s *seriesReport, a arm, counts *outcome.Arm) {
+			if counts.Bad == 0 {
+				return
+			}
+			p.message(1, func() {
+				p.sum(s, a, counts.Bad, w)
+				if a == treatment {
+					p.exemplars(s.exemplars)
+				}
+			})
+		})
+	})
+}
+
+func (p *proto) units(r *report, w window) {
+	p.metric(outcome.MetricUnits, "{unit}", fieldSum, func() {
+		r.eachArm(func(s *seriesReport, a arm, counts *outcome.Arm) {
+			p.unitCount(s, a, outcome.UnitNew, counts.NewUnits, w)
+			p.unitCount(s, a, outcome.UnitAtRisk, counts.AtRiskUnits, w)
+			p.unitCount(s, a, outcome.UnitBad, counts.BadUnits, w)
+		})
+	})
+}
+
+func (p *proto) unitCount(s *seriesReport, a arm, state string, n uint64, w window) {
+	if n == 0 {
+		return
+	}
+	p.message(1, func() {
+		p.sum(s, a, n, w)
+		p.attribute(7, outcome.AttrUnitState, state)
+	})
+}
+
+// sum writes the fields of a NumberDataPoint.
+func (p *proto) sum(s *seriesReport, a arm, n uint64, w window) {
+	p.fixed(2, w.from)
+	p.fixed(3, w.to)
+	p.fixed(6, n)
+	p.series(7, s, a)
+}
+
+// series writes the attributes that name a series.
+func (p *proto) series(field int, s *seriesReport, a arm) {
+	p.attribute(field, outcome.AttrFlag, s.ref.Flag)
+	p.attribute(field, outcome.AttrTrial, s.ref.Trial)
+	p.attribute(field, outcome.AttrVersion, s.ref.Version)
+	p.intAttribute(field, outcome.AttrStep, int64(s.ref.Step))
+	p.attribute(field, outcome.AttrArm, a.name())
+	p.attribute(field, outcome.AttrVariant, s.variants[a])
+}
+
+func (p *proto) exemplars(list []outcome.Exemplar) {
+	for i := range list {
+		trace, _ := hex.DecodeString(list[i].TraceID)
+		span, _ := hex.DecodeString(list[i].SpanID)
+		p.message(5, func() {
+			p.fixed(2, uint64(max(list[i].Time.UnixNano(), 0)))
+			p.double(3, list[i].Seconds)
+			p.text(4, string(span))
+			p.text(5, string(trace))
+		})
+	}
+}
