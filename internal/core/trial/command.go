@@ -39,6 +39,9 @@ func (v Verb) Allowed(spec Spec, s State) error {
 		return fmt.Errorf("trial %s is a chaos experiment: its fault is never promoted; abort stops it", spec.Name)
 	}
 	if v == VerbAdvance && s.Step == len(spec.Steps)-1 {
+		if spec.Goal == GoalSurvive {
+			return fmt.Errorf("trial %s is at its last step: it goes on until it is decided; abort stops it", spec.Name)
+		}
 		return fmt.Errorf("trial %s is at its last step: promote gives everybody the treatment", spec.Name)
 	}
 	return nil

@@ -23,6 +23,8 @@ type GuardrailState struct {
 	// Treatment and Control count what the evidence is made of, over the whole attempt.
 	Treatment Count `json:"treatment"`
 	Control   Count `json:"control"`
+	// Bound, in seconds, is the one that these counts and this ratio are of; 0 for errors.
+	Bound float64 `json:"bound,omitempty"`
 	// Ratio of the bad shares, treatment over control, from all intervals.
 	Ratio Estimate `json:"ratio"`
 
@@ -85,13 +87,15 @@ func newBound(g Guardrail, seconds float64) BoundState {
 	}
 }
 
-// addEvidence weighs the interval for every guardrail. An interval that lacks an arm says
-// nothing: it stops the clock of the evidence and changes no verdict.
+// addEvidence weighs the interval for every guardrail. One that cannot be compared says nothing:
+// it stops the clock of the evidence and changes no verdict.
 func (s *State) addEvidence(spec Spec, iv outcome.Interval) {
-	s.Sample.add(iv, spec.treatmentShare(s))
+	if compared(iv) {
+		s.Sample.add(iv, spec.treatmentShare(s))
+	}
 	for i := range s.Guardrails {
 		g := &s.Guardrails[i]
-		if both(iv) && s.Phase != PhaseWatching {
+		if compared(iv) {
 			g.add(spec.Guardrails[i], iv)
 		}
 		g.judge(spec, s)
@@ -166,7 +170,8 @@ func (s *GuardrailState) judge(spec Spec, state *State) {
 	default:
 		s.Verdict = VerdictUndecided
 	}
-	s.Alarm = s.Verdict != VerdictSafe && (s.Alarm || s.LogAnyHarm >= math.Log(1/spec.HoldAlpha))
+	worse := s.Verdict == VerdictHarmful || s.LogAnyHarm >= math.Log(1/spec.HoldAlpha)
+	s.Alarm = s.Verdict != VerdictSafe && (s.Alarm || worse)
 }
 
 func (s *GuardrailState) combine(spec Spec) {
@@ -185,7 +190,7 @@ func (s *GuardrailState) combine(spec Spec) {
 	s.LogHarm = evidence.MeanLogE(harm[:n]...)
 	s.LogAnyHarm = evidence.MeanLogE(anyHarm[:n]...)
 	b := &s.Bounds[worst] // the bound that tells most is the one to show
-	s.Treatment, s.Control = b.Treatment, b.Control
+	s.Treatment, s.Control, s.Bound = b.Treatment, b.Control, b.Seconds
 	s.Ratio = Estimate{}
 	if low, high, value := b.Ratio.Interval(spec.PromoteAlpha); value > 0 && !math.IsInf(high, 1) {
 		s.Ratio = Estimate{Value: value, Low: low, High: high}
@@ -246,9 +251,6 @@ type SampleState struct {
 const sampleAlpha = 0.001
 
 func (s *SampleState) add(iv outcome.Interval, treatmentShare float64) {
-	if !both(iv) {
-		return
-	}
 	s.Test.Add(iv.Treatment.NewUnits, iv.Control.NewUnits, treatmentShare)
 	s.LogE = s.Test.LogE()
 	s.Invalid = s.Invalid || s.LogE >= math.Log(1/sampleAlpha)

@@ -72,40 +72,69 @@ func Next(spec Spec, s State, e Event) (State, []Action) {
 }
 
 // weigh takes one interval into account and decides, in a fixed order: what stops the trial
-// first, then what holds it, then what moves it on.
+// first, then what holds it, then what moves it on. An interval that was weighed before, or
+// belongs to another step, changes nothing.
 func (s State) weigh(spec Spec, iv outcome.Interval) (State, []Action) {
+	if iv.Seq <= s.Seq || iv.Step != s.Step {
+		return s, nil
+	}
 	s.count(iv)
-	s.addEvidence(spec, iv)
-
 	if s.Phase == PhaseWatching {
 		return s.watch(spec, iv)
 	}
-	if why, blamed, ok := s.catastrophe(spec, iv); ok {
-		return s.stop(spec, why, blamed)
-	}
-	if blamed, ok := s.harmful(spec); ok {
-		return s.stop(spec, s.harmSentence(spec, blamed), blamed)
-	}
-	if why, ok := s.spent(spec); ok {
-		return s.end(ResultInconclusive, why)
+	s.addEvidence(spec, iv)
+	if result, why, blamed := s.stopped(spec, iv); result != "" {
+		s.Blamed = blamed
+		return s.end(result, why)
 	}
 	if s.Phase == PhasePaused {
 		return s, nil
 	}
-	if why, ok := s.blind(spec); ok {
-		if spec.Goal == GoalSurvive {
-			return s.end(ResultAborted, why)
+	return s.move(spec, iv)
+}
+
+// stopped says how the trial ends if something demands it now; a pause does not protect it.
+func (s *State) stopped(spec Spec, iv outcome.Interval) (result Result, why string, blamed []string) {
+	harm, survive := ResultRolledBack, spec.Goal == GoalSurvive
+	if survive {
+		harm = ResultWeaknessFound
+	}
+	if why, blamed, ok := s.catastrophe(spec, iv); ok {
+		return harm, why, blamed
+	}
+	if blamed, ok := s.harmful(spec); ok {
+		return harm, s.harmSentence(spec, blamed), blamed
+	}
+	if !survive {
+		return "", "", nil
+	}
+	if s.Treatment.Units >= spec.MaxUnits {
+		return ResultInconclusive, spentSentence(s, spec), nil
+	}
+	if why, ok := s.blind(spec, iv); ok {
+		return ResultAborted, why, nil // a fault that nobody sees is no experiment
+	}
+	if s.Phase == PhasePaused && s.pastDeadline(spec) {
+		return ResultInconclusive, s.deadlineSentence(spec), nil
+	}
+	return "", "", nil
+}
+
+// move decides about a trial that nothing stops: it holds, or goes on when its step is done.
+func (s State) move(spec Spec, iv outcome.Interval) (State, []Action) {
+	if why, ok := s.blind(spec, iv); ok {
+		if s.pastDeadline(spec) && spec.OnDeadline == DeadlineRollBack {
+			return s.end(ResultRolledBack, s.deadlineSentence(spec))
 		}
 		return s.hold(why)
 	}
 	why, alarm := s.alarmed(spec)
-	if !alarm && s.stepDone(spec) {
+	switch {
+	case !alarm && s.stepDone(spec):
 		return s.advance(spec)
-	}
-	if s.pastDeadline(spec) {
+	case s.pastDeadline(spec) && !(alarm && spec.OnDeadline == DeadlinePromote):
 		return s.deadline(spec)
-	}
-	if alarm {
+	case alarm:
 		return s.hold(why)
 	}
 	return s.goOn(spec)
@@ -114,11 +143,17 @@ func (s State) weigh(spec Spec, iv outcome.Interval) (State, []Action) {
 // count adds the interval to the totals.
 func (s *State) count(iv outcome.Interval) {
 	s.Seq = iv.Seq
-	s.UpdatedAt = iv.To
+	if iv.To.After(s.UpdatedAt) { // a command may have come later
+		s.UpdatedAt = iv.To
+	}
 	s.Treatment.add(iv.Treatment)
 	s.Control.add(iv.Control)
 	s.StepUnits += iv.Treatment.NewUnits
-	if both(iv) {
+	told := compared(iv)
+	if s.Phase == PhaseWatching {
+		told = iv.Treatment.Requests > 0 // there is no control any more
+	}
+	if told {
 		s.NoData = 0
 	} else {
 		s.NoData++
@@ -133,13 +168,18 @@ func (t *Totals) add(a outcome.Arm) {
 	t.BadUnits += a.BadUnits
 }
 
-func both(iv outcome.Interval) bool { return iv.Treatment.Requests > 0 && iv.Control.Requests > 0 }
+// compared reports whether the interval says anything: both arms were exposed, and their counts
+// can be true.
+func compared(iv outcome.Interval) bool {
+	return iv.Treatment.Requests > 0 && iv.Control.Requests > 0 &&
+		iv.Treatment.Consistent() && iv.Control.Consistent()
+}
 
 // catastrophe needs no statistics: most of the treatment's requests fail and the control's do
 // not. An incident that hits both arms is no catastrophe of the treatment.
 func (s *State) catastrophe(spec Spec, iv outcome.Interval) (why string, blamed []string, ok bool) {
 	const minRequests, most, few = 20, 0.5, 0.25
-	if iv.Treatment.Requests < minRequests || share(iv.Treatment.Bad, iv.Treatment.Requests) <= most {
+	if iv.Treatment.Requests < minRequests || !iv.Treatment.Consistent() || share(iv.Treatment.Bad, iv.Treatment.Requests) <= most {
 		return "", nil, false
 	}
 	if iv.Control.Requests > 0 && share(iv.Control.Bad, iv.Control.Requests) > few {
@@ -161,23 +201,15 @@ func (s *State) harmful(spec Spec) (blamed []string, ok bool) {
 	return blame(names, logs, spec.Alpha)
 }
 
-// spent stops an experiment that has reached as many users as it may.
-func (s *State) spent(spec Spec) (string, bool) {
-	if spec.Goal != GoalSurvive || s.Treatment.Units < spec.MaxUnits {
-		return "", false
-	}
-	return spentSentence(s, spec), true
-}
-
 // blind reports evidence that cannot be trusted: an arm is missing, or the arms' sizes are not
 // what the assignment makes them.
-func (s *State) blind(spec Spec) (string, bool) {
+func (s *State) blind(spec Spec, iv outcome.Interval) (string, bool) {
 	if s.Sample.Invalid {
 		return s.sampleSentence(spec), true
 	}
 	limit := max(noDataIntervals, int(math.Ceil(float64(noDataTime)/float64(spec.Interval))))
 	if s.NoData >= limit {
-		return s.noDataSentence(), true
+		return s.noDataSentence(iv), true
 	}
 	return "", false
 }
@@ -216,10 +248,11 @@ func (s State) deadline(spec Spec) (State, []Action) {
 	return s.hold(why)
 }
 
-// stepDone reports whether this step has shown what it was for.
+// stepDone reports whether this step has shown what it was for. It is never done in an interval
+// that shows nothing.
 func (s *State) stepDone(spec Spec) bool {
 	step := spec.Steps[s.Step]
-	if s.UpdatedAt.Sub(s.StepStartedAt) < time.Duration(step.MinTime) || s.units(spec) < step.MinUnits {
+	if s.NoData > 0 || s.UpdatedAt.Sub(s.StepStartedAt) < time.Duration(step.MinTime) || s.units(spec) < step.MinUnits {
 		return false
 	}
 	return !step.RequireSafe || s.allSafe(spec)
@@ -259,7 +292,7 @@ func (s State) advance(spec Spec) (State, []Action) {
 }
 
 func (s State) promote(spec Spec, why string) (State, []Action) {
-	s.PromotedAt, s.Why = s.UpdatedAt, why
+	s.PromotedAt, s.Why, s.NoData = s.UpdatedAt, why, 0
 	if spec.Watch == 0 {
 		return s.end(ResultPromoted, why, ActionPromote)
 	}
@@ -278,15 +311,6 @@ func (s State) watch(spec Spec, iv outcome.Interval) (State, []Action) {
 		return s.end(ResultPromoted, s.watchedSentence(spec))
 	}
 	return s, nil
-}
-
-// stop ends the trial because the treatment does harm.
-func (s State) stop(spec Spec, why string, blamed []string) (State, []Action) {
-	s.Blamed = blamed
-	if spec.Goal == GoalSurvive {
-		return s.end(ResultWeaknessFound, why)
-	}
-	return s.end(ResultRolledBack, why)
 }
 
 func (s State) end(result Result, why string, also ...ActionKind) (State, []Action) {

@@ -35,19 +35,28 @@ func (s *State) telling(spec Spec) int {
 	return best
 }
 
+// subject names what a guardrail counts: "Errors", or "Latency over 45 ms".
+func (s *State) subject(spec Spec, i int) string {
+	name := capital(spec.Guardrails[i].Name)
+	if bound := s.Guardrails[i].Bound; bound > 0 {
+		return name + " over " + time.Duration(bound*float64(time.Second)).Round(10*time.Microsecond).String()
+	}
+	return name
+}
+
 // estimate says how a guardrail's bad share compares with the control's.
 func (s *State) estimate(spec Spec, i int) string {
 	g, st := spec.Guardrails[i], s.Guardrails[i]
-	subject := capital(g.Name)
+	subject := s.subject(spec, i)
 	if st.Learning != nil {
 		return subject + ": reading the bounds off the control's first requests."
 	}
 	if st.Treatment.Of == 0 || st.Control.Of == 0 {
 		return subject + ": nothing counted yet."
 	}
-	text := fmt.Sprintf("%s are %s, control %s", subject, ratio(st.Treatment.Share()), ratio(st.Control.Share()))
+	text := fmt.Sprintf("%s: %s, control %s", subject, ratio(st.Treatment.Share()), ratio(st.Control.Share()))
 	if st.Ratio.Value > 0 {
-		text += fmt.Sprintf(": %s× (between %s× and %s×, valid at any time)", factor(st.Ratio.Value), factor(st.Ratio.Low), factor(st.Ratio.High))
+		text += fmt.Sprintf(", that is %s× (between %s× and %s×, valid at any time)", factor(st.Ratio.Value), factor(st.Ratio.Low), factor(st.Ratio.High))
 	}
 	return text + "; tolerance " + tolerance(g) + "."
 }
@@ -97,6 +106,9 @@ func (s *State) promotedSentence(spec Spec) string {
 }
 
 func (s *State) watchedSentence(spec Spec) string {
+	if time.Duration(s.NoData)*time.Duration(spec.Interval) >= time.Duration(spec.Watch) {
+		return "Promoted, but not watched: no outcomes arrived in " + spec.Watch.String() + "."
+	}
 	return "Promoted and watched for " + spec.Watch.String() + " without a catastrophe."
 }
 
@@ -134,12 +146,14 @@ func (s *State) sampleSentence(spec Spec) string {
 	return fmt.Sprintf("The arms do not grow as assigned: %d users in treatment, %d in control. The comparison cannot be trusted; look for a treatment that crashes or redirects before it reports.", s.Treatment.Units, s.Control.Units)
 }
 
-func (s *State) noDataSentence() string {
+func (s *State) noDataSentence(iv outcome.Interval) string {
 	missing := "either arm"
-	switch {
-	case s.Treatment.Requests > 0 && s.Control.Requests == 0:
+	switch t, c := iv.Treatment.Requests > 0, iv.Control.Requests > 0; {
+	case t && c:
+		return fmt.Sprintf("The outcomes of %d intervals contradict themselves: more bad ones than there were. Check that every service sends its outcomes here once, and only once.", s.NoData)
+	case t:
 		missing = "the control"
-	case s.Treatment.Requests == 0 && s.Control.Requests > 0:
+	case c:
 		missing = "the treatment"
 	}
 	return fmt.Sprintf("No outcomes from %s for %d intervals. Check that the service evaluates the flag inside a unit of work and reaches this server.", missing, s.NoData)

@@ -66,7 +66,7 @@ type State struct {
 	StepUnits  uint64           `json:"stepUnits"` // treatment units first seen in this step
 	Treatment  Totals           `json:"treatment"`
 	Control    Totals           `json:"control"`
-	NoData     int              `json:"noData"` // intervals in a row without data from both arms
+	NoData     int              `json:"noData"` // intervals in a row that said nothing (watching: without treatment)
 	Guardrails []GuardrailState `json:"guardrails"`
 	Sample     SampleState      `json:"sample"`
 	// Exemplars are bad requests of the treatment, newest first.
