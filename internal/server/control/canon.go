@@ -13,14 +13,14 @@ import (
 
 // Limits of the log. Every store refuses drafts beyond them with CodeTooLarge or CodeInvalid.
 const (
-	MaxActor          = 200     // bytes
-	MaxReason         = 2_000   // bytes
-	MaxIdempotencyKey = 500     // bytes
-	MaxEntityKey      = 256     // bytes
-	MaxOps            = 1_000   // in one change
-	MaxValue          = 4 << 20 // bytes of one entity
+	MaxActor          = 200      // bytes
+	MaxReason         = 2_000    // bytes
+	MaxIdempotencyKey = 500      // bytes
+	MaxEntityKey      = 256      // bytes
+	MaxOps            = 1_000    // in one change
+	MaxValue          = 4 << 20  // bytes of one entity
 	MaxChange         = 16 << 20 // bytes of one change in canonical form
-	MaxIntervalRow    = 1 << 20 // bytes of a journalled interval with its state
+	MaxIntervalRow    = 1 << 20  // bytes of a journalled interval with its state
 )
 
 // canonMagic starts the canonical form; its number changes whenever the form does.

@@ -1,6 +1,9 @@
 package control
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // WriteOptions go with every write. The zero value is an unconditional write by nobody, which
 // is refused: Actor is required.
@@ -46,4 +49,32 @@ func setOp(kind EntityKind, key string, value any) (Op, error) {
 		return Op{}, &Error{Code: CodeInvalid, Message: string(kind) + " " + key + ": cannot be written as JSON: " + err.Error(), Err: err}
 	}
 	return Op{Kind: kind, Key: key, Value: raw}, nil
+}
+
+// pageSize brings a limit into 1 to 1 000; 0 and less mean 100.
+func pageSize(limit int) int {
+	if limit <= 0 {
+		return 100
+	}
+	return min(limit, 1_000)
+}
+
+// page cuts a page out of a collection by key, and gives the cursor of the next one.
+func page[T any](all map[string]T, p Page) (items []T, next string) {
+	keys := make([]string, 0, len(all))
+	for key := range all {
+		if key > p.After {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	if n := pageSize(p.Limit); len(keys) > n {
+		keys = keys[:n]
+		next = keys[n-1]
+	}
+	items = make([]T, 0, len(keys))
+	for _, key := range keys {
+		items = append(items, all[key])
+	}
+	return items, next
 }

@@ -82,7 +82,9 @@ type Log interface {
 // Journal keeps the closed intervals of trials with the state they led to, so that a restarted
 // controller goes on with the same bits, and any decision can be recomputed.
 type Journal interface {
-	// AppendInterval adds row, durably; ErrConflict if (Trial, Attempt, Seq) exists.
+	// AppendInterval adds row, durably; ErrConflict if (Trial, Attempt, Seq) exists. But a row
+	// whose Revision is lower than the new one's is replaced: it was recorded while somebody
+	// else changed the trial, and no later state builds on it. The same holds for Draft.Interval.
 	AppendInterval(ctx context.Context, row IntervalRow) error
 	// Intervals gives a trial's rows with Seq > after, in order, at most limit (brought into 1
 	// to 10 000).
@@ -93,9 +95,12 @@ type Journal interface {
 
 // IntervalRow is one closed interval as stored.
 type IntervalRow struct {
-	Trial    string          `json:"trial"`
-	Attempt  int             `json:"attempt"`
-	Seq      int             `json:"seq"`
+	Trial   string `json:"trial"`
+	Attempt int    `json:"attempt"`
+	Seq     int    `json:"seq"`
+	// Revision is that of the trial entity that State builds on. A state counts only while the
+	// trial is still at it.
+	Revision int64           `json:"revision"`
 	Interval json.RawMessage `json:"interval"` // outcome.Interval
 	State    json.RawMessage `json:"state"`    // trial.State after it
 }
@@ -106,8 +111,8 @@ const MaxRead = 10_000
 // Check tells whether a store may keep the row.
 func (r IntervalRow) Check() error {
 	switch {
-	case r.Trial == "" || len(r.Trial) > MaxEntityKey || r.Attempt < 1 || r.Seq < 1:
-		return &Error{Code: CodeInvalid, Message: "interval: trial, attempt and seq are required, counted from 1"}
+	case r.Trial == "" || len(r.Trial) > MaxEntityKey || r.Attempt < 1 || r.Seq < 1 || r.Revision < 1:
+		return &Error{Code: CodeInvalid, Message: "interval: trial, attempt, seq and revision are required, counted from 1"}
 	case len(r.Interval)+len(r.State) > MaxIntervalRow:
 		return &Error{Code: CodeTooLarge, Message: "interval of trial " + r.Trial + ": more than 1 MiB"}
 	case !json.Valid(r.Interval) || !json.Valid(r.State):

@@ -1,9 +1,251 @@
 package control
 
-import "context"
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
 
-type projection struct{}
+	"github.com/seatrial/seatrial/internal/core/flag"
+)
 
-type liveTrial struct{}
+// projection is the fold of the log: what all its changes together have made. It is a plain
+// value without locks; the Service guards it.
+type projection struct {
+	head     Head
+	flags    map[string]FlagEntry
+	segments map[string]SegmentEntry
+	trials   map[string]TrialEntry // as of their last change, without journalled intervals
+	tokens   map[string]tokenEntry
+	holders  map[[32]byte]string // SHA-256 of a secret → id of its token
 
-func (s *Service) load(ctx context.Context) error { return nil }
+	reserved map[string]reservation // keys of deleted flags
+	touched  map[entity][]int64     // revisions of the changes to an entity, ascending
+	requests map[string]request     // writes with an idempotency key, by actor and key
+}
+
+// entity names one entity of the log.
+type entity struct {
+	kind EntityKind
+	key  string
+}
+
+func (e entity) String() string { return fmt.Sprintf("%s %q", e.kind, e.key) }
+
+// reservation is what the key of a deleted flag may be used for again.
+type reservation struct {
+	kind flag.Kind
+	typ  flag.Type
+}
+
+func newProjection(head Head) *projection {
+	return &projection{
+		head:  Head{History: head.History, Hash: ""},
+		flags: map[string]FlagEntry{}, segments: map[string]SegmentEntry{},
+		trials: map[string]TrialEntry{}, tokens: map[string]tokenEntry{}, holders: map[[32]byte]string{},
+		reserved: map[string]reservation{}, touched: map[entity][]int64{}, requests: map[string]request{},
+	}
+}
+
+// fold takes the next change in and gives what it means to evaluators. It takes all of it or, if
+// it cannot understand it, nothing.
+func (p *projection) fold(c Change) (flag.Delta, error) {
+	if c.Revision != p.head.Revision+1 {
+		return flag.Delta{}, fmt.Errorf("control: revision %d follows %d in the log", c.Revision, p.head.Revision)
+	}
+	values := make([]any, len(c.Ops))
+	before := make(map[entity]visible, len(c.Ops))
+	for i, op := range c.Ops {
+		value, err := decodeOp(op)
+		if err != nil {
+			return flag.Delta{}, fmt.Errorf("control: revision %d: %s %q cannot be read (%w): a newer version may have written it", c.Revision, op.Kind, op.Key, err)
+		}
+		values[i] = value
+		e := entity{op.Kind, op.Key}
+		before[e] = p.visible(e)
+	}
+	for i, op := range c.Ops {
+		e := entity{op.Kind, op.Key}
+		p.set(e, values[i], c.Revision)
+		if list := p.touched[e]; len(list) == 0 || list[len(list)-1] != c.Revision {
+			p.touched[e] = append(list, c.Revision)
+		}
+	}
+	if r, ok := parseRequest(c); ok {
+		p.requests[r.id] = r
+	}
+	p.head.Epoch, p.head.Revision, p.head.Hash = c.Epoch, c.Revision, c.Hash
+	return p.delta(before), nil
+}
+
+// set puts value, or deletes the entity if it is nil.
+func (p *projection) set(e entity, value any, revision int64) {
+	switch e.kind {
+	case KindFlag:
+		if old, ok := p.flags[e.key]; ok {
+			p.reserved[e.key] = reservation{old.Kind, old.Type}
+			delete(p.flags, e.key)
+		}
+		if value != nil {
+			delete(p.reserved, e.key)
+			p.flags[e.key] = FlagEntry{Flag: value.(flag.Flag), Revision: revision}
+		}
+	case KindSegment:
+		delete(p.segments, e.key)
+		if value != nil {
+			p.segments[e.key] = SegmentEntry{Segment: value.(flag.Segment), Revision: revision}
+		}
+	case KindTrial:
+		delete(p.trials, e.key)
+		if value != nil {
+			p.trials[e.key] = TrialEntry{Trial: value.(Trial), Revision: revision}
+		}
+	case KindToken:
+		delete(p.holders, p.tokens[e.key].sum)
+		delete(p.tokens, e.key)
+		if value != nil {
+			entry := newTokenEntry(value.(tokenRecord), revision)
+			p.tokens[e.key], p.holders[entry.sum] = entry, e.key
+		}
+	}
+}
+
+// revision gives the revision of the last change to an entity that exists, else 0.
+func (p *projection) revision(e entity) int64 {
+	switch e.kind {
+	case KindFlag:
+		return p.flags[e.key].Revision
+	case KindSegment:
+		return p.segments[e.key].Revision
+	case KindTrial:
+		return p.trials[e.key].Revision
+	case KindToken:
+		return p.tokens[e.key].Revision
+	}
+	return 0
+}
+
+// decodeOp reads the value of an op strictly: what this version does not know it must not
+// pretend to serve.
+func decodeOp(op Op) (any, error) {
+	if op.Value == nil {
+		return nil, knownKind(op.Kind)
+	}
+	switch op.Kind {
+	case KindFlag:
+		f, err := flag.DecodeFlag(op.Value)
+		return f, cmp.Or(err, sameKey(op.Key, f.Key))
+	case KindSegment:
+		s, err := flag.DecodeSegment(op.Value)
+		return s, cmp.Or(err, sameKey(op.Key, s.Key))
+	case KindTrial:
+		var t Trial
+		err := decodeStrict(op.Value, &t)
+		return t, cmp.Or(err, sameKey(op.Key, t.Spec.Name))
+	case KindToken:
+		var t tokenRecord
+		err := decodeStrict(op.Value, &t)
+		return t, cmp.Or(err, sameKey(op.Key, t.ID))
+	}
+	return nil, knownKind(op.Kind)
+}
+
+func knownKind(kind EntityKind) error {
+	switch kind {
+	case KindFlag, KindSegment, KindTrial, KindToken:
+		return nil
+	}
+	return fmt.Errorf("the kind %q is unknown", kind)
+}
+
+func sameKey(key, inside string) error {
+	if key != inside {
+		return fmt.Errorf("it calls itself %q", inside)
+	}
+	return nil
+}
+
+func decodeStrict(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+// visible is what evaluators see of an entity; nil fields where there is nothing.
+type visible struct {
+	flag       *flag.Flag
+	segment    *flag.Segment
+	allocation *flag.Allocation
+}
+
+func (p *projection) visible(e entity) (v visible) {
+	switch e.kind {
+	case KindFlag:
+		if entry, ok := p.flags[e.key]; ok {
+			v.flag = &entry.Flag
+		}
+	case KindSegment:
+		if entry, ok := p.segments[e.key]; ok {
+			v.segment = &entry.Segment
+		}
+	case KindTrial:
+		entry, ok := p.trials[e.key]
+		if !ok {
+			break
+		}
+		if a, ok := entry.Spec.Allocation(entry.State); ok {
+			v.allocation = &a
+		}
+	}
+	return v
+}
+
+// delta compares what was visible before with what is now. Its lists are sorted, so that equal
+// changes have equal bytes.
+func (p *projection) delta(before map[entity]visible) flag.Delta {
+	d := flag.Delta{History: p.head.History, Epoch: p.head.Epoch, Parent: p.head.Revision - 1,
+		Revision: p.head.Revision, Hash: p.head.Hash}
+	for e, was := range before {
+		now := p.visible(e)
+		d.Flags, d.DeletedFlags = differ(d.Flags, d.DeletedFlags, e.key, was.flag, now.flag)
+		d.Segments, d.DeletedSegments = differ(d.Segments, d.DeletedSegments, e.key, was.segment, now.segment)
+		d.Allocations, d.EndedTrials = differ(d.Allocations, d.EndedTrials, e.key, was.allocation, now.allocation)
+	}
+	slices.SortFunc(d.Flags, func(a, b flag.Flag) int { return cmp.Compare(a.Key, b.Key) })
+	slices.SortFunc(d.Segments, func(a, b flag.Segment) int { return cmp.Compare(a.Key, b.Key) })
+	slices.SortFunc(d.Allocations, func(a, b flag.Allocation) int { return cmp.Compare(a.Trial, b.Trial) })
+	slices.Sort(d.DeletedFlags)
+	slices.Sort(d.DeletedSegments)
+	slices.Sort(d.EndedTrials)
+	return d
+}
+
+func differ[T any](put []T, deleted []string, key string, was, now *T) ([]T, []string) {
+	switch {
+	case now == nil && was != nil:
+		return put, append(deleted, key)
+	case now != nil && (was == nil || !reflect.DeepEqual(was, now)):
+		return append(put, *now), deleted
+	}
+	return put, deleted
+}
+
+// snapshot builds the set of the whole state, in normal form.
+func (p *projection) snapshot(environment string) flag.Set {
+	set := flag.Set{Environment: environment, History: p.head.History, Epoch: p.head.Epoch,
+		Revision: p.head.Revision, Hash: p.head.Hash}
+	for _, entry := range p.flags {
+		set.Flags = append(set.Flags, entry.Flag)
+	}
+	for _, entry := range p.segments {
+		set.Segments = append(set.Segments, entry.Segment)
+	}
+	for _, entry := range p.trials {
+		if a, ok := entry.Spec.Allocation(entry.State); ok {
+			set.Allocations = append(set.Allocations, a)
+		}
+	}
+	return set.Normalize()
+}

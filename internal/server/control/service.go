@@ -44,9 +44,10 @@ type Service struct {
 
 	mu      sync.RWMutex // guards what follows
 	state   *projection
+	window  *window
 	view    *View
-	changed chan struct{} // closed and replaced when view moves
-	live    map[string]liveTrial
+	changed chan struct{}        // closed and replaced when view moves
+	live    map[string]liveTrial // by trial
 }
 
 // New reads the whole log and gives a service that is up to date with it. It fails if the log

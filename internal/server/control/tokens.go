@@ -1,8 +1,16 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // TokenKind says what a token is for.
@@ -78,22 +86,131 @@ type NewToken struct {
 	ExpiresIn time.Duration
 }
 
+// tokenRecord is a token as the log keeps it.
+type tokenRecord struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Kind      TokenKind `json:"kind"`
+	Role      Role      `json:"role"`
+	SHA256    string    `json:"sha256,omitempty"` // of the secret, hex
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+	ExpiresAt time.Time `json:"expiresAt,omitzero"`
+}
+
+// tokenEntry is a token in the projection.
+type tokenEntry struct {
+	Token
+	sum [32]byte // SHA-256 of the secret
+}
+
+func newTokenEntry(r tokenRecord, revision int64) tokenEntry {
+	e := tokenEntry{Token: Token{ID: r.ID, Name: r.Name, Kind: r.Kind, Role: r.Role,
+		CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, ExpiresAt: r.ExpiresAt, Revision: revision}}
+	if sum, err := hex.DecodeString(r.SHA256); err == nil {
+		copy(e.sum[:], sum)
+	}
+	return e
+}
+
+// Limits of a token.
+const (
+	maxTokenName = 100 // bytes
+	minTokenLife = time.Minute
+	maxTokenLife = 10 * 365 * 24 * time.Hour
+	maxTokens    = 10_000
+)
+
 // CreateToken makes a token and returns its secret, which is never shown again: st_sdk_… or
 // st_api_…, 256 random bits and a checksum by which scanners recognise leaked ones. The log
-// keeps its SHA-256. A repeat with the same idempotency key is a conflict.
+// keeps its SHA-256. A repeat with the same idempotency key is a conflict. A dry run gives no
+// secret.
 func (s *Service) CreateToken(ctx context.Context, t NewToken, o WriteOptions) (Token, string, error) {
-	panic("not yet")
+	t, err := t.normalize()
+	if err != nil {
+		return Token{}, "", err
+	}
+	secret := newSecret(t.Kind)
+	id, sum := newTokenID(), sha256.Sum256([]byte(secret))
+	c, err := s.commit(ctx, o, write{verb: "create token", input: []any{t, id}, plan: func(p *projection) (plan, error) {
+		if len(p.tokens) >= maxTokens {
+			return plan{}, precondition("token: there are %d tokens, no more are allowed: revoke some first", len(p.tokens))
+		}
+		record := tokenRecord{ID: id, Name: t.Name, Kind: t.Kind, Role: t.Role, SHA256: hex.EncodeToString(sum[:]),
+			CreatedAt: s.now(), CreatedBy: o.Actor}
+		if t.ExpiresIn > 0 {
+			record.ExpiresAt = record.CreatedAt.Add(t.ExpiresIn)
+		}
+		op, err := setOp(KindToken, id, record)
+		return plan{ops: []Op{op}}, err
+	}})
+	if errors.Is(err, ErrIdempotencyMismatch) {
+		err = &Error{Code: CodeConflict, Err: err, Message: "token: this idempotency key has made something already; if it was a token, its secret cannot be shown again: revoke that token and use a new key"}
+	}
+	if err != nil {
+		return Token{}, "", err
+	}
+	record, err := stored[tokenRecord](c, entity{KindToken, id})
+	if o.DryRun {
+		secret = ""
+	}
+	return newTokenEntry(record, c.Revision).Token, secret, err
+}
+
+func (t NewToken) normalize() (NewToken, error) {
+	switch {
+	case t.Kind == TokenSDK && t.Role == "":
+		t.Role = RoleSDK
+	case t.Kind == TokenAPI && t.Role == "":
+		t.Role = RoleViewer
+	}
+	switch {
+	case strings.TrimSpace(t.Name) == "" || len(t.Name) > maxTokenName || strings.ContainsFunc(t.Name, unicode.IsControl):
+		return t, invalid("/name", "token: the name has 1 to %d bytes on one line: say what the token is for", maxTokenName)
+	case t.Kind != TokenSDK && t.Kind != TokenAPI:
+		return t, invalid("/kind", "token: the kind %q is unknown: use sdk or api", t.Kind)
+	case t.Kind == TokenSDK && t.Role != RoleSDK:
+		return t, invalid("/role", "token: an SDK key has the role sdk, not %q: make an API token for people and pipelines", t.Role)
+	case t.Kind == TokenAPI && (t.Role == RoleSDK || t.Role.rank() == 0):
+		return t, invalid("/role", "token: the role %q does not fit an API token: use viewer, editor or admin", t.Role)
+	case t.ExpiresIn != 0 && (t.ExpiresIn < minTokenLife || t.ExpiresIn > maxTokenLife):
+		return t, invalid("/expiresIn", "token: a lifetime of %s is outside 1 minute to 10 years; 0 means for ever", t.ExpiresIn)
+	}
+	return t, nil
 }
 
 // ListTokens gives the tokens that have not been revoked, newest first; expired ones included.
-func (s *Service) ListTokens() []Token { panic("not yet") }
+func (s *Service) ListTokens() []Token {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]Token, 0, len(s.state.tokens))
+	for _, entry := range s.state.tokens {
+		list = append(list, entry.Token)
+	}
+	slices.SortFunc(list, func(a, b Token) int {
+		return cmp.Or(cmp.Compare(b.Revision, a.Revision), cmp.Compare(a.ID, b.ID))
+	})
+	return list
+}
 
 // RevokeToken ends a token at once, or a *Error with CodeNotFound.
 func (s *Service) RevokeToken(ctx context.Context, id string, o WriteOptions) (Change, error) {
-	panic("not yet")
+	return s.delete(ctx, entity{KindToken, id}, o, func(*projection) error { return nil })
 }
 
 // Authenticate gives who holds a secret, or a *Error with CodeUnauthenticated that does not say
 // which part was wrong. It reads memory only, and takes the same time whether the secret is
 // unknown or not.
-func (s *Service) Authenticate(secret string) (Principal, error) { panic("not yet") }
+func (s *Service) Authenticate(secret string) (Principal, error) {
+	sum := sha256.Sum256([]byte(secret[:min(len(secret), maxSecret+1)]))
+	s.mu.RLock()
+	entry := s.state.tokens[s.state.holders[sum]] // found by its hash, which tells nothing of the secret
+	s.mu.RUnlock()
+	known := subtle.ConstantTimeCompare(sum[:], entry.sum[:]) == 1
+	fits := strings.HasPrefix(secret, secretPrefix(entry.Kind))
+	alive := entry.ExpiresAt.IsZero() || s.cfg.Now().Before(entry.ExpiresAt)
+	if !known || !fits || !alive {
+		return Principal{}, &Error{Code: CodeUnauthenticated, Message: "the token is unknown, revoked or expired: make a new one, or check that it was copied as a whole"}
+	}
+	return Principal{ID: entry.ID, Name: entry.Name, Kind: entry.Kind, Role: entry.Role, ExpiresAt: entry.ExpiresAt}, nil
+}

@@ -2,8 +2,12 @@ package control
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
 
-	"github.com/seatrial/seatrial/internal/core/outcome"
+	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/trial"
 )
 
@@ -21,74 +25,174 @@ type TrialEntry struct {
 	Revision int64 `json:"revision"`
 }
 
-// Interval is a journalled interval with the state it led to.
-type Interval struct {
-	Seq      int              `json:"seq"`
-	Interval outcome.Interval `json:"interval"`
-	State    trial.State      `json:"state"`
-}
-
 // ListTrials gives a page of the trials, sorted by name, ended ones included.
-func (s *Service) ListTrials(p Page) (items []TrialEntry, next string) { panic("not yet") }
+func (s *Service) ListTrials(p Page) (items []TrialEntry, next string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	items, next = page(s.state.trials, p)
+	for i := range items {
+		items[i] = s.newest(items[i])
+	}
+	return items, next
+}
 
 // ActiveTrials gives the trials that have not ended, sorted by name. The controller calls it at
 // every tick: it reads memory only.
-func (s *Service) ActiveTrials() []TrialEntry { panic("not yet") }
+func (s *Service) ActiveTrials() []TrialEntry {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var active []TrialEntry
+	for _, entry := range s.state.trials {
+		if !entry.State.Ended() {
+			active = append(active, s.newest(entry))
+		}
+	}
+	slices.SortFunc(active, func(a, b TrialEntry) int { return strings.Compare(a.Spec.Name, b.Spec.Name) })
+	return active
+}
 
 // GetTrial gives a trial, or a *Error with CodeNotFound.
-func (s *Service) GetTrial(name string) (TrialEntry, error) { panic("not yet") }
+func (s *Service) GetTrial(name string) (TrialEntry, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if entry, ok := s.state.trials[name]; ok {
+		return s.newest(entry), nil
+	}
+	return TrialEntry{}, notFound(entity{KindTrial, name})
+}
 
 // StartTrial normalises and validates the plan and starts it. A trial of that name that has
-// ended is started again as its next attempt, with the salt it had, so users keep their variant.
+// ended is started again as its next attempt, with the salt it had (unless the plan names
+// another), so users keep their variant.
 //
 // Errors: CodeInvalid with the places, CodeNotFound for the flag, CodeExists if the trial has
-// not ended, CodePrecondition if another trial runs on the flag, the flag is disabled, or (goal
-// survive) another survive trial runs.
+// not ended, CodePrecondition if another trial runs on the flag, the flag is disabled, a rule of
+// the flag leaves nobody to try it on, or (goal survive) another survive trial runs.
 func (s *Service) StartTrial(ctx context.Context, spec trial.Spec, o WriteOptions) (TrialEntry, error) {
-	panic("not yet")
+	return s.putTrial(ctx, spec.Name, o, write{verb: "start trial", input: []any{spec}, plan: func(p *projection) (plan, error) {
+		e := entity{KindTrial, spec.Name}
+		before := p.trials[spec.Name]
+		if err := o.IfMatch.match(e, before.Revision); err != nil {
+			return plan{}, err
+		}
+		next := spec
+		if next.Salt == "" {
+			next.Salt = before.Spec.Salt
+		}
+		next = trial.Normalize(next)
+		if err := p.mayStart(next, s.view.Set); err != nil {
+			return plan{}, err
+		}
+		state := trial.Start(next, before.State.Attempt+1, s.now())
+		op, err := setOp(KindTrial, next.Name, Trial{Spec: next, State: state})
+		return plan{ops: []Op{op}, before: before.Revision}, err
+	}})
+}
+
+// now is the time for people's eyes, without a monotonic part, which JSON would drop.
+func (s *Service) now() time.Time { return s.cfg.Now().UTC().Round(0) }
+
+// mayStart holds everything that a normalised plan must fulfil to be started.
+func (p *projection) mayStart(spec trial.Spec, set *flag.Set) error {
+	if before, ok := p.trials[spec.Name]; ok && !before.State.Ended() {
+		return &Error{Code: CodeExists, Message: fmt.Sprintf("trial %q is %s: abort it first, or give the new one another name", spec.Name, before.State.Phase)}
+	}
+	if _, ok := p.trials[spec.Name]; !ok && len(p.trials) >= flag.MaxAllocations {
+		return precondition("trial %q: the log holds %d trials, no more are allowed: start an old one again under its name", spec.Name, len(p.trials))
+	}
+	f, ok := p.flags[spec.Flag]
+	if !ok {
+		err := notFound(entity{KindFlag, spec.Flag}).(*Error)
+		err.Fields = []FieldError{{Pointer: "/flag", Detail: "create it first"}}
+		return err
+	}
+	if !f.Enabled {
+		return precondition("trial %q: flag %q is disabled, so nobody would get either variant: enable it first", spec.Name, spec.Flag)
+	}
+	if err := spec.Validate(*set); err != nil {
+		return asInvalid(err)
+	}
+	for name, other := range p.trials {
+		switch {
+		case other.State.Ended():
+		case other.Spec.Flag == spec.Flag:
+			return precondition("trial %q: trial %q runs on flag %q: wait for its end, or abort it", spec.Name, name, spec.Flag)
+		case spec.Goal == trial.GoalSurvive && other.Spec.Goal == trial.GoalSurvive:
+			return precondition("trial %q: chaos experiment %q is running, and two at a time would explain nothing: wait for its end, or abort it", spec.Name, name)
+		}
+	}
+	if n := catchAll(f.Flag); n > 0 {
+		return precondition("trial %q: rule %d of flag %q decides for everybody, so the trial would reach nobody: remove that rule first", spec.Name, n, spec.Flag)
+	}
+	if err := fitsTrial(f.Flag, f.Flag, Trial{Spec: spec}); err != nil {
+		return err
+	}
+	return p.validAllocation(spec, set)
+}
+
+// validAllocation checks what evaluators would get of the trial, with their own code.
+func (p *projection) validAllocation(spec trial.Spec, set *flag.Set) error {
+	state := trial.Start(spec, 1, time.Unix(0, 0).UTC())
+	state.Step = len(spec.Steps) - 1 // the most strata
+	a, _ := spec.Allocation(state)
+	with := *set
+	with.Flags = []flag.Flag{p.flags[spec.Flag].Flag}
+	with.Allocations = []flag.Allocation{a}
+	return asInvalid(with.Validate())
+}
+
+// putTrial commits a write of one trial and gives the result.
+func (s *Service) putTrial(ctx context.Context, name string, o WriteOptions, w write) (TrialEntry, error) {
+	c, err := s.commit(ctx, o, w)
+	if err != nil {
+		return TrialEntry{}, err
+	}
+	t, err := stored[Trial](c, entity{KindTrial, name})
+	return TrialEntry{Trial: t, Revision: c.Revision}, err
 }
 
 // CommandTrial carries out a person's command: verb is pause, resume, advance, promote or abort.
 // It is applied to the newest state, journalled intervals included; o.Actor and o.Reason become
 // part of it. CodeInvalid for an unknown verb, CodeNotFound, CodePrecondition if the trial has
-// ended or the command makes no sense in its phase.
+// ended or the command makes no sense in its phase. It reads the store.
 func (s *Service) CommandTrial(ctx context.Context, name, verb string, o WriteOptions) (TrialEntry, error) {
-	panic("not yet")
+	if !slices.Contains(trial.Verbs, trial.Verb(verb)) {
+		return TrialEntry{}, invalid("/verb", "trial %q: the verb %q is unknown: use pause, resume, advance, promote or abort", name, verb)
+	}
+	return s.putTrial(ctx, name, o, write{
+		verb: "command trial", input: []any{name, verb, o.Reason},
+		prepare: func(ctx context.Context) error { return s.refreshLive(ctx, name) },
+		plan: func(p *projection) (plan, error) {
+			entry, ok := p.trials[name]
+			if !ok {
+				return plan{}, notFound(entity{KindTrial, name})
+			}
+			if err := o.IfMatch.match(entity{KindTrial, name}, entry.Revision); err != nil {
+				return plan{}, err
+			}
+			entry = s.newest(entry)
+			if err := trial.Verb(verb).Allowed(entry.Spec, entry.State); err != nil {
+				return plan{}, &Error{Code: CodePrecondition, Message: err.Error(), Err: err}
+			}
+			command := trial.Command{Verb: trial.Verb(verb), Actor: o.Actor, Reason: o.Reason, At: s.now()}
+			state, actions := trial.Next(entry.Spec, entry.State, command)
+			ops, why, err := p.decide(Trial{entry.Spec, state}, actions)
+			return plan{ops: ops, before: entry.Revision, reason: why}, err
+		},
+	})
 }
 
-// Decision is what the controller stores when trial.Next gave at least one action.
-type Decision struct {
-	Trial string
-	// Revision is that of the TrialEntry whose state went into Next. If the trial has been
-	// changed since (a person's command, another controller), nothing is stored.
-	Revision int64
-	// State is the state that Next gave.
-	State trial.State
-	// Interval is the evidence of the decision; it is journalled in the same transaction. Nil
-	// if the event was none.
-	Interval *outcome.Interval
-	// Actions are what Next gave with it. ActionPromote and ActionDemote change the flag's
-	// default variant in the same change.
-	Actions []trial.Action
-	// Reason for the log. Default: State.Why.
-	Reason string
-}
-
-// StoreDecision stores a decision of the controller as one compare-and-set change. Errors:
-// CodeConflict when the trial is no longer at d.Revision: read it again and go on from there.
-func (s *Service) StoreDecision(ctx context.Context, d Decision) (TrialEntry, error) {
-	panic("not yet")
-}
-
-// RecordInterval journals an interval after which Next gave no action, with the state it led
-// to. revision is that of the TrialEntry whose state went into Next; CodeConflict if the trial
-// has been changed since or the interval is there already: read the trial again.
-func (s *Service) RecordInterval(ctx context.Context, name string, revision int64, iv outcome.Interval, state trial.State) error {
-	panic("not yet")
-}
-
-// Intervals reads the journal: intervals of the trial's attempt (0: the newest) with a sequence
-// number greater than after, in order, at most limit (1 to 1 000, 0 means 100).
-func (s *Service) Intervals(ctx context.Context, name string, attempt, after, limit int) ([]Interval, error) {
-	panic("not yet")
+// decide gives the ops that store a state with what its actions do to the flag, and the reason.
+func (p *projection) decide(t Trial, actions []trial.Action) (ops []Op, why string, err error) {
+	op, err := setOp(KindTrial, t.Spec.Name, t)
+	if err != nil {
+		return nil, "", err
+	}
+	was := p.flags[t.Spec.Flag].Flag
+	f, changed := carryOut(was, t, actions)
+	if !changed {
+		return []Op{op}, t.State.Why, nil
+	}
+	flagOp, err := setOp(KindFlag, f.Key, f)
+	return []Op{op, flagOp}, withRules(t.State.Why, was, actions), err
 }

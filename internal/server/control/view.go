@@ -1,10 +1,6 @@
 package control
 
-import (
-	"context"
-
-	"github.com/seatrial/seatrial/internal/core/flag"
-)
+import "github.com/seatrial/seatrial/internal/core/flag"
 
 // View is one published state. It and everything it points to is immutable and shared: read
 // it, never write to it.
@@ -41,24 +37,3 @@ func (s *Service) Snapshot() *View {
 
 // Head gives the identity of the newest published state.
 func (s *Service) Head() Head { return s.Snapshot().Head }
-
-// WaitSnapshot returns the newest state as soon as it differs from the state that have
-// identifies (another history, epoch or revision), at once if it does already. It fails only
-// with the cause of ctx.
-func (s *Service) WaitSnapshot(ctx context.Context, have Head) (*View, error) {
-	panic("not yet")
-}
-
-// DeltasSince gives the deltas that lead from a revision of a history to the newest published
-// state, oldest first, none if that is the newest. ok is false when they are not in the window,
-// or the history or revision is not one of this log: then send the whole Snapshot.
-func (s *Service) DeltasSince(history string, revision int64) (deltas []*DeltaEvent, ok bool) {
-	panic("not yet")
-}
-
-// Run follows the log until ctx ends, so that changes which other services wrote are published
-// too. Writes of this service are published without it. It returns nil when ctx ended, else why
-// following is no longer possible; the last good state stays published.
-func (s *Service) Run(ctx context.Context) error {
-	panic("not yet")
-}

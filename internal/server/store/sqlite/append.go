@@ -62,11 +62,8 @@ func (s *Store) AppendInterval(ctx context.Context, row control.IntervalRow) err
 
 // store runs one transaction that leads to head and one more journal row, if any.
 func (s *Store) store(ctx context.Context, head control.Head, row *control.IntervalRow, write func() error) error {
-	journal := s.journal
-	if row != nil {
-		journal++
-	}
-	if err := s.transact(ctx, head, row, journal, write); err != nil {
+	journal, err := s.transact(ctx, head, row, write)
+	if err != nil {
 		return err
 	}
 	if s.witness != nil {
@@ -78,32 +75,36 @@ func (s *Store) store(ctx context.Context, head control.Head, row *control.Inter
 	return nil
 }
 
-func (s *Store) transact(ctx context.Context, head control.Head, row *control.IntervalRow, journal int64, write func() error) error {
+// transact gives the number of journal rows after it.
+func (s *Store) transact(ctx context.Context, head control.Head, row *control.IntervalRow, write func() error) (journal int64, err error) {
 	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return s.explain(ctx, "beginning a transaction", err)
+		return 0, s.explain(ctx, "beginning a transaction", err)
 	}
 	if write != nil {
 		if err := write(); err != nil {
-			return s.explain(ctx, "writing a change", err)
+			return 0, s.explain(ctx, "writing a change", err)
 		}
 	}
+	journal = s.journal
 	if row != nil {
-		if err := s.insertInterval(ctx, *row); err != nil {
-			return s.explain(ctx, "writing an interval", err)
+		added, err := s.insertInterval(ctx, *row)
+		journal += added
+		if err != nil {
+			return 0, s.explain(ctx, "writing an interval", err)
 		}
 	}
 	res, err := s.headStmt.ExecContext(ctx, head.Revision, head.Hash, journal, s.head.Revision, s.head.Hash, s.journal)
 	if err != nil {
-		return s.explain(ctx, "moving the head", err)
+		return 0, s.explain(ctx, "moving the head", err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		s.rollback(ctx)
-		return s.fail("moving the head", errors.New("another process has changed the database"))
+		return 0, s.fail("moving the head", errors.New("another process has changed the database"))
 	}
 	if _, err := s.conn.ExecContext(ctx, "COMMIT"); err != nil {
-		return s.explain(ctx, "committing", err)
+		return 0, s.explain(ctx, "committing", err)
 	}
-	return nil
+	return journal, nil
 }
 
 // explain rolls back and says what an error of SQLite means for the caller.
@@ -151,10 +152,20 @@ func (s *Store) byKey(ctx context.Context, draft control.Draft) (control.Change,
 	return c, true, nil
 }
 
-func (s *Store) insertInterval(ctx context.Context, row control.IntervalRow) error {
+// insertInterval adds a row and gives by how many the journal grew: none if the row replaces one
+// that was overtaken.
+func (s *Store) insertInterval(ctx context.Context, row control.IntervalRow) (added int64, err error) {
+	res, err := s.replaceStmt.ExecContext(ctx, row.Trial, row.Attempt, row.Seq, row.Revision)
+	if err != nil {
+		return 0, err
+	}
+	replaced, err := res.RowsAffected()
+	if err != nil {
+		return 0, err
+	}
 	sum := intervalSum(row)
-	_, err := s.journalStmt.ExecContext(ctx, row.Trial, row.Attempt, row.Seq, []byte(row.Interval), []byte(row.State), sum[:])
-	return err
+	_, err = s.journalStmt.ExecContext(ctx, row.Trial, row.Attempt, row.Seq, row.Revision, []byte(row.Interval), []byte(row.State), sum[:])
+	return 1 - replaced, err
 }
 
 // intervalSum covers everything in a row, so that damage is seen when it is read.
@@ -163,7 +174,7 @@ func intervalSum(row control.IntervalRow) [sha256.Size]byte {
 	for _, field := range [][]byte{[]byte(row.Trial), row.Interval, row.State} {
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(field))), field...)
 	}
-	return sha256.Sum256(fmt.Appendf(b, "%d.%d", row.Attempt, row.Seq))
+	return sha256.Sum256(fmt.Appendf(b, "%d.%d.%d", row.Attempt, row.Seq, row.Revision))
 }
 
 func nullable(s string) any {

@@ -137,7 +137,8 @@ func (s *Store) prepare(ctx context.Context) error {
 	}{
 		{&s.appendStmt, `INSERT INTO changes (revision, idem, body) VALUES (?, ?, ?)`},
 		{&s.headStmt, `UPDATE head SET revision = ?, hash = ?, journal = ? WHERE id = 1 AND revision = ? AND hash = ? AND journal = ?`},
-		{&s.journalStmt, `INSERT INTO intervals (trial, attempt, seq, interval, state, sum) VALUES (?, ?, ?, ?, ?, ?)`},
+		{&s.journalStmt, `INSERT INTO intervals (trial, attempt, seq, revision, interval, state, sum) VALUES (?, ?, ?, ?, ?, ?, ?)`},
+		{&s.replaceStmt, `DELETE FROM intervals WHERE trial = ? AND attempt = ? AND seq = ? AND revision < ?`},
 		{&s.byKeyStmt, `SELECT body FROM changes WHERE idem = ?`},
 	} {
 		var err error

@@ -80,13 +80,13 @@ func (s *Store) Read(ctx context.Context, after int64, limit int) ([]control.Cha
 
 // Intervals gives a trial's rows in order, see [control.Journal].
 func (s *Store) Intervals(ctx context.Context, trial string, attempt int, after int, limit int) ([]control.IntervalRow, error) {
-	return s.intervals(ctx, `SELECT trial, attempt, seq, interval, state, sum FROM intervals
+	return s.intervals(ctx, `SELECT trial, attempt, seq, revision, interval, state, sum FROM intervals
 		WHERE trial = ? AND attempt = ? AND seq > ? ORDER BY seq LIMIT ?`, trial, attempt, after, bound(limit))
 }
 
 // LastInterval gives the row with the highest Seq, see [control.Journal].
 func (s *Store) LastInterval(ctx context.Context, trial string, attempt int) (control.IntervalRow, error) {
-	list, err := s.intervals(ctx, `SELECT trial, attempt, seq, interval, state, sum FROM intervals
+	list, err := s.intervals(ctx, `SELECT trial, attempt, seq, revision, interval, state, sum FROM intervals
 		WHERE trial = ? AND attempt = ? ORDER BY seq DESC LIMIT 1`, trial, attempt)
 	if err != nil {
 		return control.IntervalRow{}, err
@@ -105,7 +105,7 @@ func (s *Store) intervals(ctx context.Context, query string, args ...any) ([]con
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var row control.IntervalRow
 		var interval, state, sum []byte
-		if err := rows.Scan(&row.Trial, &row.Attempt, &row.Seq, &interval, &state, &sum); err != nil {
+		if err := rows.Scan(&row.Trial, &row.Attempt, &row.Seq, &row.Revision, &interval, &state, &sum); err != nil {
 			return err
 		}
 		row.Interval, row.State = interval, state

@@ -43,6 +43,7 @@ var migrations = []string{
 		trial    TEXT    NOT NULL,
 		attempt  INTEGER NOT NULL,
 		seq      INTEGER NOT NULL,
+		revision INTEGER NOT NULL, -- of the trial that the state builds on
 		interval BLOB    NOT NULL,
 		state    BLOB    NOT NULL,
 		sum      BLOB    NOT NULL,

@@ -52,7 +52,7 @@ type Store struct {
 
 	turn chan struct{} // holds one token: whoever has it may write
 
-	appendStmt, headStmt, journalStmt, byKeyStmt *sql.Stmt
+	appendStmt, headStmt, journalStmt, replaceStmt, byKeyStmt *sql.Stmt
 
 	mu      sync.Mutex // guards what follows
 	head    control.Head
@@ -126,7 +126,7 @@ func (s *Store) Close() error {
 // release closes what is open; it is also the way out of a failed Open.
 func (s *Store) release() error {
 	var errs []error
-	for _, stmt := range []*sql.Stmt{s.appendStmt, s.headStmt, s.journalStmt, s.byKeyStmt} {
+	for _, stmt := range []*sql.Stmt{s.appendStmt, s.headStmt, s.journalStmt, s.replaceStmt, s.byKeyStmt} {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}
