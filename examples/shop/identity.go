@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
 )
 
 // User is who a request is for.
@@ -63,9 +64,14 @@ func recognise(ctx context.Context) context.Context {
 	return withUser(ctx, u)
 }
 
-// recognised is recognise for an HTTP service.
-func recognised(next http.Handler) http.Handler {
+// recognised is recognise for a route of an HTTP service.
+func recognised(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(recognise(r.Context())))
+		next(w, r.WithContext(recognise(r.Context())))
 	})
+}
+
+// recogniseUnary is recognise for a gRPC service.
+func recogniseUnary(ctx context.Context, in any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	return next(recognise(ctx), in)
 }

@@ -10,9 +10,6 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// incidentFailure is the share of inventory calls that fail during [Shop.Incident].
-const incidentFailure = 0.3
-
 // inventory is the inventory service. Everybody's order needs it.
 type inventory struct {
 	inventorypb.UnimplementedInventoryServer
@@ -48,15 +45,4 @@ func (s *inventory) Check(ctx context.Context, r *inventorypb.CheckRequest) (*in
 		return nil, status.Error(codes.Unavailable, "the warehouse database is failing over: try again")
 	}
 	return &inventorypb.CheckResponse{Available: r.GetQuantity() <= 50, UnitPriceCents: price}, nil
-}
-
-func (s *inventory) inIncident() bool {
-	end := s.incidentEnds.Load()
-	return end != nil && time.Now().Before(*end)
-}
-
-// breakFor starts an incident that ends by itself after d.
-func (s *inventory) breakFor(d time.Duration) {
-	end := time.Now().Add(d)
-	s.incidentEnds.Store(&end)
 }

@@ -35,8 +35,10 @@ type Receipt struct {
 }
 
 var (
-	errOutOfStock = errors.New("out of stock: choose fewer or another item")
-	errBadOrder   = errors.New("order: needs an id, a user and 1 to 20 items with quantities from 1 to 100")
+	errOutOfStock  = errors.New("out of stock: choose fewer or another item")
+	errUnknownItem = errors.New("not in the catalogue: choose another item")
+	errDeclined    = errors.New("payment declined: choose another card or buy less")
+	errBadOrder    = errors.New("order: needs an id, a user and 1 to 20 items with quantities from 1 to 100")
 )
 
 func (o Order) validate() error {
@@ -54,7 +56,7 @@ func (o Order) validate() error {
 // orders is the order service.
 type orders struct {
 	tracer  trace.Tracer
-	express seatrial.BoolFlag
+	express *seatrial.Flag[bool]
 	remote  remotes
 }
 
@@ -69,7 +71,7 @@ type remotes interface {
 
 func (s *orders) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /orders", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("POST /orders", recognised(func(w http.ResponseWriter, r *http.Request) {
 		var o Order
 		if !read(w, r, &o) {
 			return
@@ -83,7 +85,7 @@ func (s *orders) handler() http.Handler {
 			return
 		}
 		answer(w, http.StatusCreated, receipt)
-	})
+	}))
 	return mux
 }
 

@@ -36,7 +36,7 @@ var (
 // shippingHandler is the shipping service.
 func shippingHandler(c *chance) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /shipments", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("POST /shipments", recognised(func(w http.ResponseWriter, r *http.Request) {
 		var s Shipment
 		if !read(w, r, &s) {
 			return
@@ -46,14 +46,14 @@ func shippingHandler(c *chance) http.Handler {
 			return
 		}
 		answer(w, http.StatusCreated, Label{ID: "ship-" + s.OrderID})
-	})
+	}))
 	return mux
 }
 
 // notificationHandler is the notification service.
 func notificationHandler(c *chance) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /messages", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("POST /messages", recognised(func(w http.ResponseWriter, r *http.Request) {
 		var m Message
 		if !read(w, r, &m) {
 			return
@@ -63,7 +63,7 @@ func notificationHandler(c *chance) http.Handler {
 			return
 		}
 		w.WriteHeader(http.StatusAccepted)
-	})
+	}))
 	return mux
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -23,11 +22,14 @@ type Payment struct {
 // errAcquirer is the natural failure of payment: the bank does not answer.
 var errAcquirer = errors.New("the acquirer did not answer: try again")
 
+// cardLimit is what every card is good for, in cents.
+const cardLimit = 1_000_000
+
 // payments is the payment service.
 type payments struct {
 	chance  *chance
 	express *express
-	ledger  ledger
+	ledger  *ledger
 }
 
 // naturalFailure is the share of calls of payment and of shipping that fail on any day.
@@ -39,12 +41,12 @@ func newPayments(c *chance) *payments {
 
 func (p *payments) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /charges", p.serve(p.charge))
-	mux.HandleFunc("POST /express-charges", p.serve(p.express.charge))
+	mux.Handle("POST /charges", recognised(p.serve(p.charge)))
+	mux.Handle("POST /express-charges", recognised(p.serve(p.express.charge)))
 	return mux
 }
 
-// serve books a charge once, however often a caller repeats it with the same key.
+// serve books a charge once, however often a caller repeats it.
 func (p *payments) serve(charge func(context.Context, Charge) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var c Charge
@@ -55,17 +57,16 @@ func (p *payments) serve(charge func(context.Context, Charge) error) http.Handle
 			http.Error(w, "charge: needs an order and an amount above 0", http.StatusBadRequest)
 			return
 		}
-		payment := Payment{ID: "pay-" + c.OrderID}
-		if p.ledger.has(c.OrderID) {
-			answer(w, http.StatusOK, payment)
+		if c.Cents > cardLimit {
+			http.Error(w, "over the limit of the card", http.StatusPaymentRequired)
 			return
 		}
-		if err := charge(r.Context(), c); err != nil {
+		err := p.ledger.once(r.Context(), c.OrderID, func() error { return charge(r.Context(), c) })
+		if err != nil {
 			fail(w, err)
 			return
 		}
-		p.ledger.book(c.OrderID)
-		answer(w, http.StatusCreated, payment)
+		answer(w, http.StatusCreated, Payment{ID: "pay-" + c.OrderID})
 	}
 }
 
@@ -81,37 +82,4 @@ func (p *payments) charge(ctx context.Context, _ Charge) error {
 		return errAcquirer
 	}
 	return nil
-}
-
-// ledger remembers the newest charges, so that a retried one is not taken twice. Safe for
-// concurrent use.
-type ledger struct {
-	mu     *sync.Mutex
-	booked map[string]bool
-	order  []string // ring of the newest keys
-	next   int
-}
-
-// ledgerSize bounds what is remembered: far more than a caller's longest retry takes.
-const ledgerSize = 10_000
-
-func newLedger() ledger {
-	return ledger{mu: &sync.Mutex{}, booked: map[string]bool{}, order: make([]string, ledgerSize)}
-}
-
-func (l *ledger) has(order string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.booked[order]
-}
-
-func (l *ledger) book(order string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.booked[order] {
-		return
-	}
-	delete(l.booked, l.order[l.next])
-	l.booked[order], l.order[l.next] = true, order
-	l.next = (l.next + 1) % len(l.order)
 }

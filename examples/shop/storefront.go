@@ -2,8 +2,10 @@ package shop
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/seatrial/seatrial"
@@ -27,7 +29,7 @@ type CheckedOut struct {
 // storefront is the service that customers talk to.
 type storefront struct {
 	tracer    trace.Tracer
-	algorithm seatrial.BoolFlag
+	algorithm *seatrial.Flag[bool]
 	recommend *recommender
 	orders    *http.Client
 	ordersURL string
@@ -72,6 +74,9 @@ func (s *storefront) recommendations(ctx context.Context, items []Item) []string
 	}
 	return s.recommend.bestsellers(items)
 }
+
+// newRun gives a name that no other run has.
+func newRun() string { return "ord-" + strings.ToLower(rand.Text()[:8]) }
 
 func (s *storefront) nextID() string {
 	return s.run + "-" + strconv.FormatUint(s.last.Add(1), 10)

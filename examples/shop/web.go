@@ -28,6 +28,13 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s: status %d: %s", e.call, e.status, e.detail)
 }
 
+// answered gives the answer of another service that err is made of.
+func answered(err error) (*statusError, bool) {
+	var remote *statusError
+	ok := errors.As(err, &remote)
+	return remote, ok
+}
+
 // post sends in as JSON and reads the answer into out (nil: not read). The key makes a repeated
 // call harmless: the service that gets it does the work once. An answer other than 2xx is a
 // *statusError.
@@ -64,7 +71,7 @@ func post(ctx context.Context, client *http.Client, url, key string, in, out any
 func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(into)
 	if err != nil {
-		http.Error(w, "body: "+err.Error()+": send the JSON that README.md shows", http.StatusBadRequest)
+		http.Error(w, "body: "+err.Error()+": send the JSON document that this path expects", http.StatusBadRequest)
 		return false
 	}
 	return true
@@ -85,13 +92,15 @@ func fail(w http.ResponseWriter, err error) {
 // statusFor maps a failure to an HTTP status: what the customer can change is 4xx, what the
 // shop must answer for is 5xx.
 func statusFor(err error) int {
-	var remote *statusError
+	remote, isAnswer := answered(err)
 	switch {
 	case errors.Is(err, errOutOfStock):
 		return http.StatusConflict
-	case errors.Is(err, errBadOrder):
+	case errors.Is(err, errDeclined):
+		return http.StatusPaymentRequired
+	case errors.Is(err, errBadOrder), errors.Is(err, errUnknownItem):
 		return http.StatusBadRequest
-	case errors.As(err, &remote) && remote.status < 500:
+	case isAnswer && remote.status < 500:
 		return remote.status
 	case errors.Is(err, errNoConnection):
 		return http.StatusInternalServerError

@@ -1,0 +1,138 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seatrial/seatrial/internal/cli/api"
+	"github.com/seatrial/seatrial/internal/core/outcome"
+)
+
+const (
+	// glance is how often a trial is looked at: often enough to miss none of its intervals.
+	glance = 200 * time.Millisecond
+	// arrival is how long spans may take from the shop to the trace store.
+	arrival = 3 * time.Second
+)
+
+// play sets a scene up, starts its trial and follows it to its end.
+func (w *world) play(ctx context.Context, t *timeline, s scene) (SceneResult, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*sceneLimit, fmt.Errorf("no end after %v", 2*sceneLimit))
+	defer cancel()
+	if s.prepare != nil {
+		told, err := s.prepare(ctx, w)
+		if err != nil {
+			return SceneResult{}, err
+		}
+		t.add(event{Change: changeNote, Text: told})
+	}
+	begun := time.Now()
+	started, err := w.api.StartTrial(ctx, s.spec, api.Write{Reason: "demo: " + s.title})
+	if err != nil {
+		return SceneResult{}, err
+	}
+	t.trial(nil, started)
+	ended, err := w.follow(ctx, t, s, started)
+	if err != nil {
+		return SceneResult{}, err
+	}
+	result := resultOf(s, ended)
+	result.Traces, err = w.evidence(ctx, ended.State.Exemplars)
+	result.Seconds = rounded(time.Since(begun))
+	t.evidence(result)
+	return result, err
+}
+
+// follow tells every change of the trial until it has ended.
+func (w *world) follow(ctx context.Context, t *timeline, s scene, now api.Trial) (api.Trial, error) {
+	ticker := time.NewTicker(glance)
+	defer ticker.Stop()
+	var calm <-chan time.Time // when an incident is over
+	for !now.State.Ended() {
+		select {
+		case <-ctx.Done():
+			return now, context.Cause(ctx)
+		case <-calm:
+			t.add(event{Change: changeCalm, Text: "The warehouse database is back."})
+			calm = nil
+		case <-ticker.C:
+		}
+		before := now
+		var err error
+		if now, err = w.api.Trial(ctx, s.spec.Name); err != nil {
+			return now, err
+		}
+		t.trial(&before, now)
+		t.progress(now, w.load.Stats())
+		if s.incident > 0 && now.State.Step == s.incidentStep {
+			if err := w.incident(ctx, s.incident); err != nil {
+				return now, err
+			}
+			t.add(event{Change: changeIncident, Text: fmt.Sprintf("The warehouse database fails over: for %v three in ten stock checks fail, for every user alike.", s.incident)})
+			calm, s.incident = time.After(s.incident), 0
+		}
+	}
+	return now, nil
+}
+
+func resultOf(s scene, ended api.Trial) SceneResult {
+	state := ended.State
+	r := SceneResult{
+		Name: s.name, Verdict: state.Result, Trial: ended.Spec.Name, Why: state.Why,
+		UsersAffected: state.Treatment.Units, RequestsAffected: state.Treatment.Requests, RequestsFailed: state.Treatment.Bad,
+	}
+	if len(state.Blamed) > 0 {
+		r.Guardrail = state.Blamed[0]
+	}
+	return r
+}
+
+// evidence gives the ids of the traces that the trial's exemplars name, as far as the trace store
+// has them. Spans may still be on their way.
+func (w *world) evidence(ctx context.Context, exemplars []outcome.Exemplar) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, arrival)
+	defer cancel()
+	var found []string
+	for _, e := range exemplars {
+		ok, err := w.traceArrives(ctx, e.TraceID)
+		if err != nil {
+			return found, err
+		}
+		if ok && len(found) < tracesWanted {
+			found = append(found, e.TraceID)
+		}
+	}
+	return found, nil
+}
+
+// traceArrives waits until the trace is in the store with its root, or ctx ends.
+func (w *world) traceArrives(ctx context.Context, id string) (bool, error) {
+	for {
+		trace, err := w.api.Trace(ctx, id)
+		switch {
+		case err == nil && hasRoot(trace):
+			return true, nil
+		case ctx.Err() != nil:
+			return false, nil
+		case err != nil && !api.NotFound(err):
+			return false, err
+		}
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case <-time.After(glance):
+		}
+	}
+}
+
+func hasRoot(t api.Trace) bool {
+	for _, s := range t.Spans {
+		if s.ParentSpanID == "" {
+			return true
+		}
+	}
+	return false
+}
+
+func rounded(d time.Duration) float64 { return d.Round(100 * time.Millisecond).Seconds() }
