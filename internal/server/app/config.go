@@ -1,0 +1,104 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
+)
+
+// Config is what a server needs. DataDir is required, and Addr or Listener.
+type Config struct {
+	// Addr is the address to listen on, host:port. Port 0 takes a free one.
+	Addr string
+	// NextFreePort tries the ports after Addr's if that is taken, up to 100 of them.
+	NextFreePort bool
+	// Listener is served instead of Addr. The server closes it.
+	Listener net.Listener
+	// DataDir is the folder of the change log; it is made if need be. sqlite.Memory keeps the
+	// log in memory, for tests.
+	DataDir string
+	// Environment names the flag set. Default "default".
+	Environment string
+	// Logger gets what operators should know. Default: discard.
+	Logger *slog.Logger
+	// AcceptLoss starts although acknowledged changes are missing from the log; it begins a new
+	// history.
+	AcceptLoss bool
+	// Local is for dev and demo: the server listens on a loopback address only, answers only to
+	// requests that name one, and prints nothing.
+	Local bool
+	// Bootstrap gets a one-time link as long as the log holds no admin token, so that a new
+	// server can be entered without a default password. Default os.Stderr; a Local server has
+	// none, its starter asks for [Server.LoginLink].
+	Bootstrap io.Writer
+	// DrainDelay is how long a stopping server goes on serving after /readyz has begun to fail,
+	// for load balancers to notice. Default 0.
+	DrainDelay time.Duration
+	// MaxConnections bounds the open connections; further ones wait. Default 12 000.
+	MaxConnections int
+}
+
+// check fills in defaults and refuses what makes no sense, as a whole.
+func (c Config) check() (Config, error) {
+	var wrong []string
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if c.DataDir == "" {
+		add("no data directory: say where the change log is to be kept")
+	}
+	if (c.Addr == "") == (c.Listener == nil) {
+		add("give either an address to listen on, such as 127.0.0.1:8420, or a listener")
+	}
+	if c.Environment == "" {
+		c.Environment = "default"
+	}
+	if err := flag.CheckKey(c.Environment); err != nil {
+		add("environment %v", err)
+	}
+	if c.DrainDelay < 0 || c.DrainDelay > 10*time.Minute {
+		add("drain delay %s is not within 0 to 10m", c.DrainDelay)
+	}
+	if c.MaxConnections < 0 {
+		add("%d connections at most: give a positive number, or 0 for the default", c.MaxConnections)
+	}
+	if c.Addr != "" {
+		host, _, err := net.SplitHostPort(c.Addr)
+		switch {
+		case err != nil:
+			add("address %q: write it as host:port, such as 127.0.0.1:8420", c.Addr)
+		case c.Local && !loopback(host):
+			add("address %q is not on this machine only: a local server listens on 127.0.0.1, [::1] or localhost; use `seatrial serve` for others", c.Addr)
+		}
+	}
+	if len(wrong) > 0 {
+		return c, fmt.Errorf("server: %s", strings.Join(wrong, "; "))
+	}
+	return c.withDefaults(), nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Bootstrap == nil {
+		c.Bootstrap = os.Stderr
+	}
+	if c.Local {
+		c.Bootstrap = io.Discard
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 12_000
+	}
+	return c
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}

@@ -1,0 +1,54 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"time"
+
+	"github.com/seatrial/seatrial/internal/server/control"
+)
+
+// catchUp is how long a readiness probe waits for the published state to reach the log's.
+const catchUp = time.Second
+
+var errStopping = errors.New("the server is stopping")
+
+// ready says why the server cannot serve: it stops, the store does not answer, or what is
+// published is behind the store.
+func (s *Server) ready(ctx context.Context) error {
+	if s.stopping.Load() {
+		return errStopping
+	}
+	select {
+	case <-s.background.followed:
+		return fmt.Errorf("the change log is not followed: %w", s.background.followErr)
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	head, err := s.store.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("the store does not answer: %w", err)
+	}
+	for {
+		have := s.service.Head()
+		if have.History == head.History && have.Revision >= head.Revision {
+			return nil
+		}
+		if _, err := s.service.WaitSnapshot(ctx, have); err != nil {
+			return behind(have, head)
+		}
+	}
+}
+
+func behind(have, head control.Head) error {
+	return fmt.Errorf("revision %d is published, the store is at %d", have.Revision, head.Revision)
+}
+
+// quiet gives net/http's log of clients' mistakes the level it deserves.
+func quiet(logger *slog.Logger) *log.Logger {
+	return slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
+}

@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/seatrial/seatrial/internal/server/auth"
+	"github.com/seatrial/seatrial/internal/server/control"
+)
+
+// class says how a route is treated.
+type class int
+
+const (
+	classAPI       class = iota // JSON in, JSON out
+	classStream                 // lives long, has no deadline
+	classTelemetry              // large bodies, its own limits
+	classPage                   // for people: errors are pages
+)
+
+// route is one line of the table. The zero need lets nobody in.
+type route struct {
+	method, path string
+	need         auth.Need
+	class        class
+	query        []string // the parameters it takes
+	// conditional routes take If-Match or If-None-Match, keyed ones an Idempotency-Key.
+	conditional, keyed bool
+	handle             func(*call) error
+}
+
+// ServeHTTP does nothing: the table only finds the route and its path values.
+func (*route) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+var (
+	sdk    = auth.AtLeast(control.RoleSDK)
+	viewer = auth.AtLeast(control.RoleViewer)
+	editor = auth.AtLeast(control.RoleEditor)
+	admin  = auth.AtLeast(control.RoleAdmin)
+
+	paged   = []string{"limit", "cursor"}
+	written = []string{"dryRun", "reason"}
+)
+
+const v1 = "/api/v1"
+
+// routes is every path that the server answers on, with who may use it.
+func routes() []route {
+	return []route{
+		{method: "GET", path: v1 + "/flags", need: viewer, query: paged, handle: flags.listAll},
+		{method: "POST", path: v1 + "/flags", need: editor, query: written, keyed: true, handle: flags.createOne},
+		{method: "GET", path: v1 + "/flags/{key}", need: viewer, handle: flags.getOne},
+		{method: "PUT", path: v1 + "/flags/{key}", need: editor, query: written, conditional: true, keyed: true, handle: flags.putOne},
+		{method: "DELETE", path: v1 + "/flags/{key}", need: editor, query: written, conditional: true, keyed: true, handle: flags.removeOne},
+		{method: "GET", path: v1 + "/flags/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindFlag)},
+
+		{method: "GET", path: v1 + "/segments", need: viewer, query: paged, handle: segments.listAll},
+		{method: "POST", path: v1 + "/segments", need: editor, query: written, keyed: true, handle: segments.createOne},
+		{method: "GET", path: v1 + "/segments/{key}", need: viewer, handle: segments.getOne},
+		{method: "PUT", path: v1 + "/segments/{key}", need: editor, query: written, conditional: true, keyed: true, handle: segments.putOne},
+		{method: "DELETE", path: v1 + "/segments/{key}", need: editor, query: written, conditional: true, keyed: true, handle: segments.removeOne},
+		{method: "GET", path: v1 + "/segments/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindSegment)},
+
+		{method: "GET", path: v1 + "/trials", need: viewer, query: paged, handle: (*call).listTrials},
+		{method: "POST", path: v1 + "/trials", need: editor, query: written, keyed: true, handle: (*call).startTrial},
+		{method: "GET", path: v1 + "/trials/{key}", need: viewer, handle: (*call).getTrial},
+		{method: "POST", path: v1 + "/trials/{key}/actions", need: editor, query: written, conditional: true, keyed: true, handle: (*call).commandTrial},
+		{method: "GET", path: v1 + "/trials/{key}/intervals", need: viewer, query: []string{"limit", "cursor", "after", "attempt"}, handle: (*call).listIntervals},
+		{method: "GET", path: v1 + "/trials/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindTrial)},
+
+		{method: "GET", path: v1 + "/changes", need: viewer, query: []string{"limit", "cursor", "after"}, handle: (*call).listChanges},
+		{method: "GET", path: v1 + "/changes/{revision}", need: viewer, handle: (*call).getChange},
+		{method: "POST", path: v1 + "/changes/{revision}/revert", need: editor, query: written, keyed: true, handle: (*call).revertChange},
+
+		{method: "GET", path: v1 + "/tokens", need: admin, query: paged, handle: (*call).listTokens},
+		{method: "POST", path: v1 + "/tokens", need: admin, query: written, keyed: true, handle: (*call).createToken},
+		{method: "DELETE", path: v1 + "/tokens/{id}", need: admin, query: written, conditional: true, keyed: true, handle: (*call).revokeToken},
+		{method: "POST", path: v1 + "/login", need: auth.Anyone(), handle: (*call).login},
+
+		{method: "GET", path: v1 + "/traces", need: viewer, query: []string{"flag", "variant", "service", "error", "minMs", "limit"}, handle: (*call).listTraces},
+		{method: "GET", path: v1 + "/traces/{id}", need: viewer, handle: (*call).getTrace},
+		{method: "POST", path: v1 + "/evaluate", need: viewer, handle: (*call).evaluate},
+
+		{method: "GET", path: v1 + "/snapshot", need: sdk, handle: (*call).snapshot},
+		{method: "GET", path: v1 + "/stream", need: sdk, class: classStream, query: []string{"after"}, handle: (*call).stream},
+		{method: "POST", path: "/v1/traces", need: sdk, class: classTelemetry, handle: telemetry(func(c Config) http.Handler { return c.OTLPTraces })},
+		{method: "POST", path: "/v1/metrics", need: sdk, class: classTelemetry, handle: telemetry(func(c Config) http.Handler { return c.OTLPMetrics })},
+
+		{method: "GET", path: "/livez", need: auth.Anyone(), handle: (*call).livez},
+		{method: "GET", path: "/readyz", need: auth.Anyone(), handle: (*call).readyz},
+		{method: "GET", path: "/metrics", need: viewer, handle: (*call).metrics},
+
+		{method: "GET", path: "/{$}", need: viewer, class: classPage, handle: (*call).home},
+		{method: "GET", path: "/login", need: auth.Anyone(), class: classPage, handle: (*call).loginPage},
+		{method: "POST", path: "/logout", need: viewer, class: classPage, handle: (*call).logout},
+	}
+}
