@@ -35,7 +35,7 @@ func TestParsePolicy(t *testing.T) {
 		{name: "null parts", doc: `{"retry":null,"breaker":null,"timeout":null}`},
 		{name: "no JSON", doc: `{`, problems: []string{"resilience policy: is not valid JSON"}},
 		{name: "no object", doc: `[]`, problems: []string{"must be a JSON object"}},
-		{name: "misspelt", doc: `{"retryy":{}}`, problems: []string{`/retryy: is not a known field: did you mean "retry"?`}},
+		{name: "misspelt", doc: `{"retryy":{}}`, problems: []string{`/retryy: is not a known field; did you mean "retry"?`}},
 		{name: "twice", doc: `{"timeout":"1s","timeout":"2s"}`, problems: []string{"/timeout: is there twice"}},
 		{name: "number for a duration", doc: `{"timeout":100}`, problems: []string{`/timeout: must be a duration with its unit`}},
 		{name: "all problems at once", doc: `{"timeout":"0s","tryTimeout":"11m","retry":{"maxAttempts":21,"budget":1.5},"breaker":{"probes":0,"openFor":"1ms","failureRatio":-1}}`,

@@ -1,0 +1,91 @@
+package seatrialhttp
+
+import (
+	"net/http"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Option changes how [NewHandler] or [NewTransport] works.
+type Option interface{ apply(*config) }
+
+type config struct {
+	base       http.RoundTripper
+	tracers    trace.TracerProvider
+	propagator propagation.TextMapPropagator // nil: the global one
+	repeatable func(*http.Request) bool
+}
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+// WithBase names the RoundTripper that makes the requests. Default, and nil: [http.DefaultTransport].
+// For [NewTransport] only.
+func WithBase(base http.RoundTripper) Option {
+	return optionFunc(func(c *config) {
+		if base != nil {
+			c.base = base
+		}
+	})
+}
+
+// WithTracerProvider names the maker of spans. Default, and nil: OpenTelemetry's global one.
+func WithTracerProvider(p trace.TracerProvider) Option {
+	return optionFunc(func(c *config) {
+		if p != nil {
+			c.tracers = p
+		}
+	})
+}
+
+// WithPropagator says how traces travel in headers. Default, and nil: OpenTelemetry's global
+// propagator, and as long as none was set, W3C trace context and baggage.
+func WithPropagator(p propagation.TextMapPropagator) Option {
+	return optionFunc(func(c *config) { c.propagator = p })
+}
+
+// WithRepeatable says which requests may be sent again although the dependency may have worked on
+// them already. Default, and nil: [Repeatable]. For [NewTransport] only.
+func WithRepeatable(may func(*http.Request) bool) Option {
+	return optionFunc(func(c *config) {
+		if may != nil {
+			c.repeatable = may
+		}
+	})
+}
+
+func collect(options []Option) config {
+	c := config{base: http.DefaultTransport, tracers: otel.GetTracerProvider(), repeatable: Repeatable}
+	for _, o := range options {
+		if o != nil {
+			o.apply(&c)
+		}
+	}
+	return c
+}
+
+// scope is the name of the instrumentation, and schema the version of the conventions it follows.
+const (
+	scope  = "github.com/seatrial/seatrial/seatrialhttp"
+	schema = "https://opentelemetry.io/schemas/1.43.0"
+)
+
+func (c *config) tracer() trace.Tracer {
+	return c.tracers.Tracer(scope, trace.WithSchemaURL(schema))
+}
+
+var w3c = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
+
+// travel gives the propagator in force now: main may set the global one late.
+func (c *config) travel() propagation.TextMapPropagator {
+	if c.propagator != nil {
+		return c.propagator
+	}
+	if global := otel.GetTextMapPropagator(); len(global.Fields()) > 0 {
+		return global
+	}
+	return w3c
+}
