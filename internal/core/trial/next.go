@@ -132,7 +132,7 @@ func (s State) move(spec Spec, iv outcome.Interval) (State, []Action) {
 	switch {
 	case !alarm && s.stepDone(spec):
 		return s.advance(spec)
-	case s.pastDeadline(spec) && !(alarm && spec.OnDeadline == DeadlinePromote):
+	case s.pastDeadline(spec) && (spec.OnDeadline != DeadlinePromote || s.NoData == 0 && !alarm):
 		return s.deadline(spec)
 	case alarm:
 		return s.hold(why)

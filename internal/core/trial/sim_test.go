@@ -102,6 +102,7 @@ func testSet() flag.Set {
 	return flag.Set{
 		Flags: []flag.Flag{
 			{Key: "checkout", Kind: flag.KindRelease, Type: flag.TypeBoolean, Enabled: true, Variants: variants, DefaultVariant: "off"},
+			{Key: "dark", Kind: flag.KindRelease, Type: flag.TypeBoolean, Variants: variants, DefaultVariant: "off"},
 			{Key: "chaos", Kind: flag.KindFault, Type: flag.TypeBoolean, Enabled: true, Variants: variants, DefaultVariant: "off"},
 		},
 		Segments: []flag.Segment{{Key: "beta", Members: []string{"u1"}}},
