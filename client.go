@@ -188,6 +188,9 @@ func (c *Client) Flush(ctx context.Context) error {
 	if c == nil || c.reports == nil || c.closed.Load() {
 		return nil
 	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	if err := c.flushAll(ctx); err != nil {
 		return fmt.Errorf("seatrial: flush: %w", err)
 	}
@@ -224,7 +227,9 @@ func (c *Client) Close(ctx context.Context) error {
 	case <-ended:
 	case <-time.After(time.Second): // a RoundTripper that ignores its context
 	}
-	c.http.CloseIdleConnections()
+	if c.config.http == nil { // else others may use them
+		c.http.CloseIdleConnections()
+	}
 	if err != nil {
 		return fmt.Errorf("seatrial: close: %w", err)
 	}

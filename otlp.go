@@ -21,31 +21,31 @@ const (
 	deltaTemporality = 1
 )
 
-// proto builds a message.
-type proto struct{ bytes []byte }
+// wire builds a message.
+type wire struct{ bytes []byte }
 
-func (p *proto) tag(field, wire int) {
+func (p *wire) tag(field, wire int) {
 	p.bytes = binary.AppendUvarint(p.bytes, uint64(field)<<3|uint64(wire))
 }
 
-func (p *proto) varint(field int, v uint64) {
+func (p *wire) varint(field int, v uint64) {
 	p.tag(field, wireVarint)
 	p.bytes = binary.AppendUvarint(p.bytes, v)
 }
 
 // zigzag writes a sint32.
-func (p *proto) zigzag(field int, v int32) {
+func (p *wire) zigzag(field int, v int32) {
 	p.varint(field, uint64(uint32(v)<<1^uint32(v>>31)))
 }
 
-func (p *proto) fixed(field int, v uint64) {
+func (p *wire) fixed(field int, v uint64) {
 	p.tag(field, wireFixed)
 	p.bytes = binary.LittleEndian.AppendUint64(p.bytes, v)
 }
 
-func (p *proto) double(field int, v float64) { p.fixed(field, math.Float64bits(v)) }
+func (p *wire) double(field int, v float64) { p.fixed(field, math.Float64bits(v)) }
 
-func (p *proto) text(field int, v string) {
+func (p *wire) text(field int, v string) {
 	p.tag(field, wireLength)
 	p.bytes = binary.AppendUvarint(p.bytes, uint64(len(v)))
 	p.bytes = append(p.bytes, v...)
@@ -53,7 +53,7 @@ func (p *proto) text(field int, v string) {
 
 // message writes what build does as a message of its own. The length in front, not known before,
 // is put in afterwards.
-func (p *proto) message(field int, build func()) {
+func (p *wire) message(field int, build func()) {
 	p.tag(field, wireLength)
 	start := len(p.bytes)
 	build()
@@ -65,14 +65,14 @@ func (p *proto) message(field int, build func()) {
 }
 
 // attribute writes a KeyValue with a string.
-func (p *proto) attribute(field int, key, value string) {
+func (p *wire) attribute(field int, key, value string) {
 	p.message(field, func() {
 		p.text(1, key)
 		p.message(2, func() { p.text(1, value) })
 	})
 }
 
-func (p *proto) intAttribute(field int, key string, value int64) {
+func (p *wire) intAttribute(field int, key string, value int64) {
 	p.message(field, func() {
 		p.text(1, key)
 		p.message(2, func() { p.varint(3, uint64(value)) })
@@ -94,7 +94,7 @@ func (id *identity) unixNano(t time.Time) uint64 {
 
 // encodeReport writes a report as an OTLP request.
 func encodeReport(id *identity, r *report) []byte {
-	p := &proto{}
+	p := &wire{}
 	window := window{id.unixNano(r.from), id.unixNano(r.to)}
 	p.message(1, func() { // resource_metrics
 		p.message(1, func() { // resource
@@ -136,7 +136,7 @@ func (r *report) eachArm(visit func(s *seriesReport, a arm, counts *outcome.Arm)
 }
 
 // metric writes a Metric whose data is of the kind that field says.
-func (p *proto) metric(name, unit string, field int, points func()) {
+func (p *wire) metric(name, unit string, field int, points func()) {
 	p.message(2, func() {
 		p.text(1, name)
 		p.text(3, unit)
@@ -155,7 +155,7 @@ const (
 	fieldHistogram = 10 // exponential
 )
 
-func (p *proto) durations(r *report, w window) {
+func (p *wire) durations(r *report, w window) {
 	p.metric(outcome.MetricDuration, "s", fieldHistogram, func() {
 		r.eachArm(func(s *seriesReport, a arm, counts *outcome.Arm) {
 			p.message(1, func() { p.histogram(s, a, &counts.Latency, w) })
@@ -164,7 +164,7 @@ func (p *proto) durations(r *report, w window) {
 }
 
 // histogram writes the fields of an ExponentialHistogramDataPoint.
-func (p *proto) histogram(s *seriesReport, a arm, h *outcome.Histogram, w window) {
+func (p *wire) histogram(s *seriesReport, a arm, h *outcome.Histogram, w window) {
 	p.series(1, s, a)
 	p.fixed(2, w.from)
 	p.fixed(3, w.to)
@@ -185,7 +185,7 @@ func (p *proto) histogram(s *seriesReport, a arm, h *outcome.Histogram, w window
 	})
 }
 
-func (p *proto) bads(r *report, w window) {
+func (p *wire) bads(r *report, w window) {
 	p.metric(outcome.MetricBad, "{request}", fieldSum, func() {
 		r.eachArm(func(s *seriesReport, a arm, counts *outcome.Arm) {
 			if counts.Bad == 0 {
@@ -201,7 +201,7 @@ func (p *proto) bads(r *report, w window) {
 	})
 }
 
-func (p *proto) units(r *report, w window) {
+func (p *wire) units(r *report, w window) {
 	p.metric(outcome.MetricUnits, "{unit}", fieldSum, func() {
 		r.eachArm(func(s *seriesReport, a arm, counts *outcome.Arm) {
 			p.unitCount(s, a, outcome.UnitNew, counts.NewUnits, w)
@@ -211,7 +211,7 @@ func (p *proto) units(r *report, w window) {
 	})
 }
 
-func (p *proto) unitCount(s *seriesReport, a arm, state string, n uint64, w window) {
+func (p *wire) unitCount(s *seriesReport, a arm, state string, n uint64, w window) {
 	if n == 0 {
 		return
 	}
@@ -222,7 +222,7 @@ func (p *proto) unitCount(s *seriesReport, a arm, state string, n uint64, w wind
 }
 
 // sum writes the fields of a NumberDataPoint.
-func (p *proto) sum(s *seriesReport, a arm, n uint64, w window) {
+func (p *wire) sum(s *seriesReport, a arm, n uint64, w window) {
 	p.fixed(2, w.from)
 	p.fixed(3, w.to)
 	p.fixed(6, n)
@@ -230,7 +230,7 @@ func (p *proto) sum(s *seriesReport, a arm, n uint64, w window) {
 }
 
 // series writes the attributes that name a series.
-func (p *proto) series(field int, s *seriesReport, a arm) {
+func (p *wire) series(field int, s *seriesReport, a arm) {
 	p.attribute(field, outcome.AttrFlag, s.ref.Flag)
 	p.attribute(field, outcome.AttrTrial, s.ref.Trial)
 	p.attribute(field, outcome.AttrVersion, s.ref.Version)
@@ -239,7 +239,7 @@ func (p *proto) series(field int, s *seriesReport, a arm) {
 	p.attribute(field, outcome.AttrVariant, s.variants[a])
 }
 
-func (p *proto) exemplars(list []outcome.Exemplar) {
+func (p *wire) exemplars(list []outcome.Exemplar) {
 	for i := range list {
 		trace, _ := hex.DecodeString(list[i].TraceID)
 		span, _ := hex.DecodeString(list[i].SpanID)

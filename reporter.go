@@ -10,6 +10,7 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,6 +19,7 @@ const (
 	// maxQueued bounds the flushes that wait to be sent. While the queue is full nothing is
 	// lost: counts stay with the trials and go with a later flush, since they add up.
 	maxQueued     = 8
+	maxSeries     = 500              // in one request: some megabytes at most
 	reportTimeout = 30 * time.Second // for one attempt
 	maxRefusals   = 8                // answers 5xx, other than "later", to one flush
 )
@@ -73,9 +75,9 @@ func (c *Client) flush() bool {
 	if len(r.queue) >= maxQueued {
 		return false
 	}
-	report := c.outcomes.take(time.Now())
-	if len(report.series) > 0 {
-		r.queue = append(r.queue, compress(encodeReport(&r.identity, &report)))
+	all := c.outcomes.take(time.Now())
+	for part := range slices.Chunk(all.series, maxSeries) {
+		r.queue = append(r.queue, compress(encodeReport(&r.identity, &report{all.from, all.to, part})))
 		r.announce()
 	}
 	return true

@@ -118,13 +118,6 @@ func (w *Work) close() (exposures []exposure, first bool) {
 	return w.exposures, first
 }
 
-// isOpen reports whether exposures still count.
-func (w *Work) isOpen() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return !w.ended
-}
-
 // note adds an exposure. News is false if the unit of work has met the same arm under the same
 // version before; there is no series if it cannot be counted.
 func (w *Work) note(at *snapshot, r *eval.Result, key string) (s *series, news bool) {
