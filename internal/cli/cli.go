@@ -31,7 +31,8 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) string
-	style    style
+	// style is that of standard output, narration that of standard error.
+	style, narration style
 
 	server, token string
 	output        string
@@ -39,7 +40,7 @@ type app struct {
 }
 
 func newApp(in io.Reader, out, err io.Writer, getenv func(string) string) *app {
-	return &app{in: in, out: out, err: err, getenv: getenv, style: newStyle(out, getenv)}
+	return &app{in: in, out: out, err: err, getenv: getenv, style: newStyle(out, getenv), narration: newStyle(err, getenv)}
 }
 
 func run(ctx context.Context, args []string, a *app) int {
@@ -88,7 +89,7 @@ func newRoot(a *app) *cobra.Command {
 	flags.StringVar(&a.token, "token", "", "API token (default $SEATRIAL_TOKEN, then as for --server)")
 	flags.StringVarP(&a.output, "output", "o", "", "output: table, tsv or json (default table on a terminal, else tsv)")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no narration on standard error")
-	root.AddCommand(newServe(a), newDev(a), newDemo(a), newLogin(a),
+	root.AddCommand(newServe(a), newDev(a), newDemo(a), newLogin(a), newLogout(a),
 		newFlag(a), newSegment(a), newRollout(a), newChaos(a), newToken(a),
 		newTrace(a), newEval(a), newChange(a), newVersion(a))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkOutput() }

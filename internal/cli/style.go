@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -117,4 +118,29 @@ func (s style) choose(unicode, ascii string) string {
 		return unicode
 	}
 	return ascii
+}
+
+// wrap breaks text into lines of the terminal's width, at spaces.
+func (s style) wrap(text string) string {
+	if !s.terminal {
+		return text
+	}
+	width := max(20, s.width())
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case column+1+n > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -25,12 +26,91 @@ type Op struct {
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
-// Changes gives at most limit changes after a revision, oldest first.
-func (c *Client) Changes(ctx context.Context, after int64, limit int) ([]Change, error) {
+// pageOfLog is how many changes are read at a time.
+const pageOfLog = 1000
+
+// ChangeFilter selects changes; empty fields select all.
+type ChangeFilter struct {
+	Kind, Key string // changes with an op on such an entity
+	After     int64  // changes with a greater revision
+	// Limit is the most changes, the newest ones. 0: all.
+	Limit int
+}
+
+// Changes gives the selected changes, newest first. It asks for the history of one entity where
+// that is what is wanted, else it reads the log from After on, a page at a time.
+func (c *Client) Changes(ctx context.Context, f ChangeFilter) ([]Change, error) {
+	if path := historyPaths[f.Kind]; path != "" && f.Key != "" {
+		return c.history(ctx, path+"/"+url.PathEscape(f.Key)+"/history", f)
+	}
+	found := []Change{}
+	for after := f.After; ; {
+		page, err := c.changesAfter(ctx, after)
+		if err != nil {
+			return nil, err
+		}
+		for _, change := range page {
+			if f.selects(change) {
+				found = append(found, change)
+			}
+		}
+		if f.Limit > 0 && len(found) > f.Limit {
+			found = slices.Clone(found[len(found)-f.Limit:])
+		}
+		if len(page) < pageOfLog {
+			slices.Reverse(found)
+			return found, nil
+		}
+		after = page[len(page)-1].Revision
+	}
+}
+
+// historyPaths are the kinds of entity that have a history of their own.
+var historyPaths = map[string]string{"flag": flagsPath, "segment": segmentsPath, "trial": trialsPath}
+
+// history gives the newest changes of one entity down to f.After.
+func (c *Client) history(ctx context.Context, path string, f ChangeFilter) ([]Change, error) {
+	found := []Change{}
+	query := url.Values{"limit": {strconv.Itoa(pageOfLog)}}
+	for {
+		var p page[Change]
+		if _, err := c.do(ctx, request{method: "GET", path: path, query: query}, &p); err != nil {
+			return nil, err
+		}
+		for _, change := range p.Items {
+			if change.Revision <= f.After || f.Limit > 0 && len(found) == f.Limit {
+				return found, nil
+			}
+			found = append(found, change)
+		}
+		if len(p.Items) < pageOfLog {
+			return found, nil
+		}
+		query.Set("before", strconv.FormatInt(p.Items[len(p.Items)-1].Revision, 10))
+	}
+}
+
+// changesAfter gives one page of the log, oldest first.
+func (c *Client) changesAfter(ctx context.Context, after int64) ([]Change, error) {
 	var p page[Change]
-	query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(limit)}}
+	query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(pageOfLog)}}
 	_, err := c.do(ctx, request{method: "GET", path: "/api/v1/changes", query: query}, &p)
 	return p.Items, err
+}
+
+func (f ChangeFilter) selects(change Change) bool {
+	if f.Kind == "" && f.Key == "" {
+		return true
+	}
+	return slices.ContainsFunc(change.Ops, func(op Op) bool {
+		return (f.Kind == "" || op.Kind == f.Kind) && (f.Key == "" || op.Key == f.Key)
+	})
+}
+
+// Change gives one change.
+func (c *Client) Change(ctx context.Context, revision int64) (change Change, err error) {
+	_, err = c.do(ctx, request{method: "GET", path: "/api/v1/changes/" + strconv.FormatInt(revision, 10)}, &change)
+	return change, err
 }
 
 // Revert undoes one change by a new one.

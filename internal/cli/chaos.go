@@ -1,0 +1,295 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seatrial/seatrial/fault"
+	"github.com/seatrial/seatrial/internal/cli/api"
+	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/core/trial"
+	"github.com/spf13/cobra"
+)
+
+func newChaos(a *app) *cobra.Command {
+	n := chaosNoun
+	return group(groupWork, "chaos", "Experiments: inject faults for a few users, against an equal-size control",
+		newChaosStart(a), n.newGet(a),
+		n.newList(a, "There are no experiments yet. `seatrial chaos start --help` shows how to start one."),
+		n.newAct(a, trial.VerbPause, "Stay at this share until told otherwise; harm still stops the experiment", "paused"),
+		n.newAct(a, trial.VerbResume, "Let the evidence decide again", "resumed"),
+		n.newAct(a, trial.VerbAbort, "Fault off, now", "aborted: the fault is off"),
+		n.newStatus(a))
+}
+
+// experiment is what the command line says about a chaos experiment.
+type experiment struct {
+	plan
+	faults       faultFlags
+	point, share string
+}
+
+// Defaults of an experiment: small enough to be started on a working day.
+const (
+	defaultChaosShare = "10%"
+	defaultMaxUsers   = 500
+	defaultMaxTime    = 10 * time.Minute
+	defaultChaosStep  = time.Minute
+)
+
+func newChaosStart(a *app) *cobra.Command {
+	var x experiment
+	cmd := &cobra.Command{
+		Use: "start NAME", Short: "Start an experiment", Args: cobra.ExactArgs(1),
+		Long: "Start an experiment: faults at one point for a share of the users, an equal-size control without them, and a verdict.\n\n" +
+			"The fault is a flag of kind fault, fault-POINT unless --flag names another; it is made if it is missing. A fault is written\n" +
+			"WHAT[:WEIGHT][:after], where the weight is its share among the faults and \"after\" means that the call took effect and only\n" +
+			"its reply is lost. Services allow faults by seatrial.WithFaults, within caps of their own; a fault lives on a short lease, so\n" +
+			"it ends by itself when the control plane is gone. The hypothesis is what you expect to stay true; it is required.",
+		Example: `  seatrial chaos start payment-fails --point payment --error 503 --rate 60% \
+      --hypothesis "orders go on while payment fails"
+  seatrial chaos start payment-mixed --point payment --error 503:2 --latency 100ms..300ms:1 --cancel=1 --rate 60% --share 10% \
+      --hypothesis "orders go on" --max-users 500 --max-duration 10m --guardrail errors:"+20%|+1pp" -w
+  seatrial chaos start again --flag fault-payment --hypothesis "orders go on"`,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&x.point, "point", "", "the point where faults are injected, which is the name of a dependency")
+	flags.StringVar(&x.spec.Flag, "flag", "", "the flag of kind fault (default fault-POINT)")
+	x.faults.withFlags(cmd)
+	flags.StringVar(&x.spec.Hypothesis, "hypothesis", "", `what you expect to stay true, such as "orders go on while payment fails" (required)`)
+	flags.StringVar(&x.share, "share", defaultChaosShare, "share of the users who get the fault; the control is as large, so 50% at most")
+	flags.Uint64Var(&x.spec.MaxUnits, "max-users", defaultMaxUsers, "stop when this many users got the fault")
+	flags.DurationVar(&x.deadline, "max-duration", defaultMaxTime, "stop after this time, 1h at most")
+	flags.DurationVar(&x.minTime, "min-time", defaultChaosStep, "the least time before it may be called survived")
+	x.withFlags(cmd)
+	a.completeFlag(cmd, "flag", flagNames)
+	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
+		x.spec.Name, x.spec.Goal = args[0], trial.GoalSurvive
+		return a.startChaos(cmd.Context(), c, &x)
+	})
+	return cmd
+}
+
+func (a *app) startChaos(ctx context.Context, c *api.Client, x *experiment) error {
+	if err := x.complete(); err != nil {
+		return err
+	}
+	f, etag, err := x.faultFlag(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := x.check(ctx, c, f); err != nil {
+		return err
+	}
+	if x.w.dryRun {
+		return a.wrote(x.w, chaosPlan{Flag: f, Trial: trial.Normalize(x.spec)}, "experiment %s would start with flag %s", x.spec.Name, f.Key)
+	}
+	if err := a.storeFault(ctx, c, f, etag, x.w); err != nil {
+		return err
+	}
+	t, err := c.StartTrial(ctx, x.spec, x.w.to(""))
+	if err != nil {
+		return err
+	}
+	return a.started(ctx, c, chaosNoun, t, x.w, x.watch)
+}
+
+// chaosPlan is what a dry run of chaos start prints.
+type chaosPlan struct {
+	Flag  flag.Flag  `json:"flag"`
+	Trial trial.Spec `json:"trial"`
+}
+
+// complete makes the plan of the experiment; what is missing is a mistake in the command line.
+func (x *experiment) complete() error {
+	switch {
+	case x.spec.Hypothesis == "":
+		return usage(errors.New(`an experiment needs a hypothesis: say what you expect to stay true, such as --hypothesis "orders go on while payment fails"`))
+	case x.point == "" && x.spec.Flag == "":
+		return usage(errors.New("say where: --point NAME of the dependency, or --flag of kind fault that is there already"))
+	case x.point != "" && !x.faults.any():
+		return usage(errors.New("say what goes wrong: --error 503, --latency 100ms..300ms or --cancel"))
+	case x.point == "" && x.faults.any():
+		return usage(errors.New("faults are given, but no --point to inject them at"))
+	}
+	share, err := parseShare(x.share)
+	if err != nil {
+		return usage(fmt.Errorf("--share: %w", err))
+	}
+	x.spec.Steps = []trial.Step{{Share: share}}
+	x.spec.Flag = firstOf(x.spec.Flag, "fault-"+x.point)
+	x.spec.Treatment, x.spec.Control = faultOn, faultOff
+	if err := x.finish(); err != nil {
+		return err
+	}
+	if len(x.spec.Guardrails) == 0 {
+		x.spec.Guardrails = trial.DefaultGuardrails()
+	}
+	return nil
+}
+
+// The variants of the fault flags that chaos start makes.
+const (
+	faultOn  = "on"
+	faultOff = "off"
+)
+
+// faultFlag gives the flag to experiment with as it should be, and the ETag of the one that is
+// stored; it is empty if there is none, and "-" if the stored one is right as it is.
+func (x *experiment) faultFlag(ctx context.Context, c *api.Client) (flag.Flag, string, error) {
+	stored, etag, err := c.Flag(ctx, x.spec.Flag)
+	missing := api.NotFound(err)
+	if err != nil && !missing {
+		return flag.Flag{}, "", err
+	}
+	if missing && !x.faults.any() {
+		return flag.Flag{}, "", orSuggest(err, "flag", x.spec.Flag, known(ctx, c, flagNames))
+	}
+	if !x.faults.any() {
+		return stored.Flag, asItIs, nil
+	}
+	program, err := x.faults.program(x.point)
+	if err != nil {
+		return flag.Flag{}, "", usage(err)
+	}
+	value, err := json.Marshal(program)
+	if err != nil {
+		return flag.Flag{}, "", err
+	}
+	if missing {
+		return newFaultFlag(x.spec.Flag, x.point, value), "", nil
+	}
+	if stored.Kind != flag.KindFault {
+		return flag.Flag{}, "", fmt.Errorf("flag %s is of kind %s: faults need one of kind fault, name another with --flag", stored.Key, stored.Kind)
+	}
+	f, same := withFault(stored.Flag, value)
+	if same {
+		etag = asItIs
+	}
+	return f, etag, nil
+}
+
+// asItIs stands for the ETag of a flag that needs no change.
+const asItIs = "-"
+
+func newFaultFlag(key, point string, program json.RawMessage) flag.Flag {
+	return flag.Flag{Key: key, Kind: flag.KindFault, Type: flag.TypeObject, Enabled: true,
+		Description: "faults at " + point,
+		Variants:    []flag.Variant{{Name: faultOff, Value: json.RawMessage("null")}, {Name: faultOn, Value: program}}, DefaultVariant: faultOff}
+}
+
+// withFault sets the program of a fault flag and reports whether it had it already.
+func withFault(f flag.Flag, program json.RawMessage) (flag.Flag, bool) {
+	f.Variants = slices.Clone(f.Variants)
+	same := f.Enabled
+	f.Enabled = true
+	for _, v := range []flag.Variant{{Name: faultOff, Value: json.RawMessage("null")}, {Name: faultOn, Value: program}} {
+		i := slices.IndexFunc(f.Variants, func(have flag.Variant) bool { return have.Name == v.Name })
+		switch {
+		case i < 0:
+			f.Variants, same = append(f.Variants, v), false
+		case !sameJSON(f.Variants[i].Value, v.Value):
+			f.Variants[i], same = v, false
+		}
+	}
+	return f, same
+}
+
+func sameJSON(x, y json.RawMessage) bool {
+	var a, b any
+	return json.Unmarshal(x, &a) == nil && json.Unmarshal(y, &b) == nil && reflect.DeepEqual(a, b)
+}
+
+// check applies the server's own rules before anything is written, so that a refused plan leaves
+// no flag behind.
+func (x *experiment) check(ctx context.Context, c *api.Client, f flag.Flag) error {
+	set := flag.Set{Flags: []flag.Flag{f}}
+	if x.spec.Audience != nil {
+		segments, err := c.Segments(ctx)
+		if err != nil {
+			return err
+		}
+		for _, s := range segments {
+			set.Segments = append(set.Segments, s.Segment)
+		}
+	}
+	err := trial.Normalize(x.spec).Validate(set)
+	var problems *flag.Problems
+	if errors.As(err, &problems) {
+		return usage(errors.New(strings.Join(namesOf(problems.List, func(p flag.Problem) string { return p.Detail }), "\n  ")))
+	}
+	return err
+}
+
+// storeFault writes the fault flag where it is missing or different.
+func (a *app) storeFault(ctx context.Context, c *api.Client, f flag.Flag, etag string, w writing) error {
+	switch etag {
+	case asItIs:
+		return nil
+	case "":
+		if _, err := c.CreateFlag(ctx, f, w.to("")); err != nil {
+			return err
+		}
+		a.say("flag %s created", f.Key)
+		return nil
+	}
+	if _, err := c.PutFlag(ctx, f, w.to(etag)); err != nil {
+		return err
+	}
+	a.say("flag %s has the new faults", f.Key)
+	return nil
+}
+
+// faultFlags are the faults as the command line says them.
+type faultFlags struct {
+	errors, latencies, cancels []string
+	rate                       string
+	message                    string
+	maxActive                  int
+}
+
+func (x *faultFlags) withFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&x.errors, "error", nil, "STATUS[:WEIGHT][:after], the call fails; also a gRPC code such as UNAVAILABLE (repeatable)")
+	flags.StringArrayVar(&x.latencies, "latency", nil, "MIN..MAX[:WEIGHT][:after], the call takes longer (repeatable)")
+	flags.StringArrayVar(&x.cancels, "cancel", nil, "[MIN..MAX][:WEIGHT] or WEIGHT, the call's context is cancelled under it; write --cancel=2 (repeatable)")
+	flags.Lookup("cancel").NoOptDefVal = "1"
+	flags.StringVar(&x.rate, "rate", "100%", "share of those users' calls that are hit")
+	flags.StringVar(&x.message, "message", "", "message of the errors")
+	flags.IntVar(&x.maxActive, "max-active", 0, "calls under a fault at a time, each service instance for itself; 0: the service's own cap")
+	completeWords(cmd, "error", "500", "502", "503", "504", "429", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
+}
+
+func (x *faultFlags) any() bool { return len(x.errors)+len(x.latencies)+len(x.cancels) > 0 }
+
+// program reads the notations and checks the whole by the rules that services apply.
+func (x *faultFlags) program(point string) (*fault.Program, error) {
+	rate, err := parseRate(x.rate)
+	if err != nil {
+		return nil, fmt.Errorf("--rate: %w", err)
+	}
+	p := &fault.Program{Point: point, Rate: rate, MaxActive: x.maxActive}
+	for _, list := range []struct {
+		name  string
+		texts []string
+		parse func(string) (fault.Fault, error)
+	}{{"error", x.errors, parseErrorFault}, {"latency", x.latencies, parseLatencyFault}, {"cancel", x.cancels, parseCancelFault}} {
+		for _, text := range list.texts {
+			f, err := list.parse(text)
+			if err != nil {
+				return nil, fmt.Errorf("--%s %s: %w", list.name, text, err)
+			}
+			if f.Kind == fault.KindError {
+				f.Message = x.message
+			}
+			p.Faults = append(p.Faults, f)
+		}
+	}
+	return p, p.Validate()
+}

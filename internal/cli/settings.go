@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/spf13/cobra"
+)
+
+// This file reads the settings of serve: flag > SEATRIAL_* > file > default.
+
+// settings are what serve can be told.
+type settings struct {
+	addr, data, environment string
+	logLevel                slog.Level
+	logFormat               string
+	acceptLoss              bool
+	drainDelay              time.Duration
+	maxConnections          int
+}
+
+// setting is one of them. The flag --drain-delay, the variable SEATRIAL_DRAIN_DELAY and the
+// file's key drainDelay are one name in three notations.
+type setting struct {
+	name, value, usage string // value: the default
+	set                func(*settings, string) error
+}
+
+func serveSettings() []setting {
+	return []setting{
+		{"addr", "127.0.0.1:8420", "address to listen on; :8420 for every interface", func(s *settings, v string) error { s.addr = v; return nil }},
+		{"data", defaultDataDir(), "folder of the change log", func(s *settings, v string) error { s.data = v; return nil }},
+		{"environment", "default", "name of the environment, as telemetry shows it", func(s *settings, v string) error { s.environment = v; return nil }},
+		{"log-level", "info", "debug, info, warn or error", func(s *settings, v string) error {
+			if err := s.logLevel.UnmarshalText([]byte(v)); err != nil {
+				return fmt.Errorf("%q: use debug, info, warn or error", v)
+			}
+			return nil
+		}},
+		{"log-format", "text", "text or json", func(s *settings, v string) error {
+			s.logFormat = v
+			if v != "text" && v != "json" {
+				return fmt.Errorf("%q: use text or json", v)
+			}
+			return nil
+		}},
+		{"accept-loss", "false", "start although acknowledged changes are missing, and begin a new history", func(s *settings, v string) (err error) {
+			if s.acceptLoss, err = strconv.ParseBool(v); err != nil {
+				return fmt.Errorf("%q: use true or false", v)
+			}
+			return nil
+		}},
+		{"drain-delay", "0s", "how long to go on after /readyz fails, for load balancers to notice", func(s *settings, v string) (err error) {
+			if s.drainDelay, err = time.ParseDuration(v); err != nil {
+				return fmt.Errorf("%q: write a time such as 5s", v)
+			}
+			return nil
+		}},
+		{"max-connections", "12000", "open connections at most", func(s *settings, v string) (err error) {
+			if s.maxConnections, err = strconv.Atoi(v); err != nil {
+				return fmt.Errorf("%q: write a number", v)
+			}
+			return nil
+		}},
+	}
+}
+
+// defaultDataDir is where a server of this user keeps its log.
+func defaultDataDir() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "seatrial")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "seatrial-data"
+	}
+	return filepath.Join(home, ".local", "share", "seatrial")
+}
+
+func (s setting) variable() string {
+	return "SEATRIAL_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+// fileKey is the name in a file: camelCase.
+func (s setting) fileKey() string {
+	words := strings.Split(s.name, "-")
+	for i := 1; i < len(words); i++ {
+		words[i] = strings.ToUpper(words[i][:1]) + words[i][1:]
+	}
+	return strings.Join(words, "")
+}
+
+// settingsHelp is the table for the help of serve.
+func settingsHelp() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  %-18s %-26s %s\n", "FILE", "ENVIRONMENT", "DEFAULT")
+	for _, s := range serveSettings() {
+		fmt.Fprintf(&b, "  %-18s %-26s %s\n", s.fileKey(), s.variable(), shownDefault(s))
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// shownDefault keeps the home folder of whoever asks out of the help.
+func shownDefault(s setting) string {
+	if s.name == "data" {
+		return "$XDG_DATA_HOME/seatrial or ~/.local/share/seatrial"
+	}
+	return s.value
+}
+
+// withSettings adds one flag for each setting.
+func withSettings(cmd *cobra.Command) {
+	for _, s := range serveSettings() {
+		if s.name == "accept-loss" {
+			cmd.Flags().Bool(s.name, false, s.usage)
+			continue
+		}
+		cmd.Flags().String(s.name, "", s.usage+" (default "+shownDefault(s)+")")
+	}
+	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
+	completeWords(cmd, "log-format", "text", "json")
+}
+
+// readSettings takes each setting from the first place that has it.
+func (a *app) readSettings(cmd *cobra.Command, file string) (settings, error) {
+	var s settings
+	fromFile, err := a.settingsFile(firstOf(file, a.getenv("SEATRIAL_CONFIG")))
+	if err != nil {
+		return s, err
+	}
+	for _, one := range serveSettings() {
+		value, from := one.value, "the default"
+		if v, ok := fromFile[one.fileKey()]; ok {
+			value, from = v, one.fileKey()
+		}
+		if v := a.getenv(one.variable()); v != "" {
+			value, from = v, one.variable()
+		}
+		if f := cmd.Flags().Lookup(one.name); f != nil && f.Changed {
+			value, from = f.Value.String(), "--"+one.name
+		}
+		if err := one.set(&s, value); err != nil {
+			return s, usage(fmt.Errorf("%s: %w", from, err))
+		}
+	}
+	return s, nil
+}
+
+// settingsFile reads the file strictly; no file gives nothing.
+func (a *app) settingsFile(path string) (map[string]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	document, err := a.readDocument(path)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--config: %w", err))
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(document, &fields); err != nil {
+		return nil, usage(fmt.Errorf("%s: must hold keys and values, such as \"addr: 127.0.0.1:8420\"", path))
+	}
+	known := map[string]bool{}
+	for _, s := range serveSettings() {
+		known[s.fileKey()] = true
+	}
+	values := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		if !known[key] {
+			return nil, usage(fmt.Errorf("%s: key %q is unknown%s", path, key, flag.Suggest(key, maps.Keys(known))))
+		}
+		switch fields[key].(type) {
+		case map[string]any, []any, nil:
+			return nil, usage(fmt.Errorf("%s: key %q must have a plain value", path, key))
+		}
+		values[key] = fmt.Sprint(fields[key])
+	}
+	return values, nil
+}
+
+// otherVariables are those that the SDK, the other commands and the tests read.
+var otherVariables = []string{"SEATRIAL_CONFIG", "SEATRIAL_SERVER", "SEATRIAL_TOKEN", "SEATRIAL_KEY", "SEATRIAL_FAULTS", "SEATRIAL_TEST_REQUIRE"}
+
+// misspeltVariable names a SEATRIAL_* variable that nobody reads but that is near to one that
+// serve does. Others may belong to somebody else's program.
+func misspeltVariable(environ []string) string {
+	var known []string
+	for _, s := range serveSettings() {
+		known = append(known, s.variable())
+	}
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, "SEATRIAL_") || slices.Contains(known, name) || slices.Contains(otherVariables, name) {
+			continue
+		}
+		short := namesOf(known, func(k string) string { return strings.TrimPrefix(k, "SEATRIAL_") })
+		if hint := flag.Suggest(strings.TrimPrefix(name, "SEATRIAL_"), slices.Values(short)); hint != "" {
+			return fmt.Sprintf("variable %s is unknown%s", name, strings.Replace(hint, `"`, `"SEATRIAL_`, 1))
+		}
+	}
+	return ""
+}
+
+func (s settings) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: s.logLevel}
+	if s.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
