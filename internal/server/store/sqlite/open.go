@@ -170,6 +170,8 @@ func (s *Store) compareWitness(ctx context.Context) error {
 		return lost("the head witness %s is unreadable (%v), so nobody knows what was acknowledged", witnessFile, w.damaged)
 	case w.last == (record{}) && s.head.Revision == 0:
 		return nil // a new log
+	case w.last.Revision == 0 && w.last.Journal == 0 && w.damaged == nil:
+		return nil // nothing was ever acknowledged, so nothing can be missing
 	case w.last == (record{}):
 		return lost("the head witness %s is missing, as after the restore of a backup: changes after revision %d may be missing", witnessFile, s.head.Revision)
 	case w.last.History != s.head.History:

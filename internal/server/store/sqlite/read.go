@@ -58,6 +58,7 @@ func (s *Store) Read(ctx context.Context, after int64, limit int) ([]control.Cha
 	if err != nil {
 		return nil, err
 	}
+	after = max(after, 0)
 	var list []control.Change
 	err = s.query(ctx, func(rows *sql.Rows) error {
 		var body sql.RawBytes
@@ -74,7 +75,7 @@ func (s *Store) Read(ctx context.Context, after int64, limit int) ([]control.Cha
 		list = append(list, c)
 		return nil
 	}, `SELECT body FROM changes WHERE revision > ? AND revision <= ? ORDER BY revision LIMIT ?`,
-		max(after, 0), head.Revision, bound(limit))
+		after, head.Revision, bound(limit))
 	return list, err
 }
 

@@ -120,7 +120,9 @@ func (s *Store) Close() error {
 	close(s.wake)
 	s.mu.Unlock()
 	<-s.turn
-	return s.release()
+	err := s.release()
+	s.turn <- struct{}{} // who still waits for it finds the store closed
+	return err
 }
 
 // release closes what is open; it is also the way out of a failed Open.
