@@ -39,7 +39,8 @@ type Outcomes interface {
 
 // Evidence keeps traces that a decision points at; *traces.Store is one.
 type Evidence interface {
-	Pin(traceID string) bool
+	// PinTrace keeps a trace, given in hex, which may not have arrived yet.
+	PinTrace(id string) bool
 }
 
 // Config is what a Controller needs; all fields but Logger are required.
@@ -214,7 +215,7 @@ func (c *Controller) store(ctx context.Context, entry control.TrialEntry, iv out
 		return c.cfg.Trials.RecordInterval(ctx, entry.Spec.Name, entry.Revision, iv, state)
 	}
 	for _, e := range state.Exemplars {
-		c.cfg.Evidence.Pin(e.TraceID)
+		c.cfg.Evidence.PinTrace(e.TraceID)
 	}
 	_, err := c.cfg.Trials.StoreDecision(ctx, control.Decision{
 		Trial: entry.Spec.Name, Revision: entry.Revision, State: state,

@@ -424,6 +424,10 @@ func (b *builder) jsonLeaves(c *cursor, groups, scopes, leaves string, leaf func
 			continue
 		}
 		for range c.elements() {
+			if !b.spend() {
+				b.reject(1, reasonTooLarge)
+				continue
+			}
 			r := b.jsonResource(c)
 			for field := range c.fields() {
 				if field == scopes {

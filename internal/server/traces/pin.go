@@ -42,6 +42,12 @@ func (s *Store) Pin(id TraceID) bool {
 	return stored
 }
 
+// PinTrace is [Store.Pin] for an id in hex. What is not an id is ignored.
+func (s *Store) PinTrace(id string) bool {
+	parsed, err := ParseTraceID(id)
+	return err == nil && s.Pin(parsed)
+}
+
 // setPinned moves a trace between the chains of its shard; false if it is not stored.
 func (s *Store) setPinned(id TraceID, pinned bool) bool {
 	shard := s.shard(id)
