@@ -170,7 +170,7 @@ func (s *Store) compareWitness(ctx context.Context) error {
 		return lost("the head witness %s is unreadable (%v), so nobody knows what was acknowledged", witnessFile, w.damaged)
 	case w.last == (record{}) && s.head.Revision == 0:
 		return nil // a new log
-	case w.last.Revision == 0 && w.last.Journal == 0 && w.damaged == nil:
+	case w.last.Write > 0 && w.last.Revision == 0 && w.last.Journal == 0:
 		return nil // nothing was ever acknowledged, so nothing can be missing
 	case w.last == (record{}):
 		return lost("the head witness %s is missing, as after the restore of a backup: changes after revision %d may be missing", witnessFile, s.head.Revision)
@@ -201,7 +201,7 @@ func explainOpen(err error) error {
 	if err == nil || errors.Is(err, ErrDamaged) || errors.Is(err, ErrNewer) || control.CodeOf(err) != control.CodeInternal {
 		return err
 	}
-	for _, sign := range []string{"malformed", "not a database", "no such table", "no such column", "disk I/O error", "corrupt", "unsupported file format"} {
+	for _, sign := range []string{"malformed", "not a database", "no such table", "no such column", "disk I/O error", "corrupt", "unsupported file format", "already exists", "converting NULL"} {
 		if strings.Contains(err.Error(), sign) {
 			return damaged("%v", err)
 		}
