@@ -1,0 +1,127 @@
+package trial
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/seatrial/seatrial/internal/core/outcome"
+)
+
+func TestWhatAGuardrailCounts(t *testing.T) {
+	a := outcome.Arm{Requests: 10, Bad: 4, NewUnits: 7, AtRiskUnits: 6, BadUnits: 3}
+	for _, seconds := range []float64{0.01, 0.01, 0.2, 0.4} {
+		a.Latency.Record(seconds)
+	}
+	tests := []struct {
+		name  string
+		g     Guardrail
+		bound float64
+		want  Count
+	}{
+		{"errors by unit", Guardrail{Metric: MetricErrors, Unit: UnitKey}, 0, Count{3, 6}},
+		{"errors by request", Guardrail{Metric: MetricErrors, Unit: UnitRequest}, 0, Count{4, 10}},
+		{"slow requests", Guardrail{Metric: MetricLatency, Unit: UnitRequest}, 0.1, Count{2, 4}},
+		{"very slow requests", Guardrail{Metric: MetricLatency, Unit: UnitRequest}, 0.3, Count{1, 4}},
+	}
+	for _, test := range tests {
+		if got := test.g.count(a, test.bound); got != test.want {
+			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
+		}
+	}
+}
+
+// The bounds are the control's quantiles, on bucket edges, and nothing is counted against them
+// that helped to choose them.
+func TestLatencyBoundsAreLearntFromTheControl(t *testing.T) {
+	spec := ordered(func(s *Spec) {
+		s.Guardrails = append(s.Guardrails, Guardrail{Metric: MetricLatency, Mode: ModeEnforce, Absolute: 0.1})
+	})
+	control, treatment := outcome.Arm{Requests: 100}, outcome.Arm{Requests: 100}
+	for i := range 100 {
+		control.Latency.Record(0.01 * float64(i+1))
+		treatment.Latency.Record(50)
+	}
+	s, _ := feed(spec, Start(spec, 1, day0), pair(treatment, control))
+	if g := s.Guardrails[1]; g.Learning.Count() != 100 || len(g.Bounds) != 0 {
+		t.Fatalf("after 100 requests: learnt %d, bounds %v", g.Learning.Count(), g.Bounds)
+	}
+	s, _ = feed(spec, s, pair(treatment, control))
+	g := s.Guardrails[1]
+	if g.Learning != nil || len(g.Bounds) != 5 {
+		t.Fatalf("after 200 requests: %d bounds", len(g.Bounds))
+	}
+	for i, want := range []float64{0.5, 0.75, 0.9, 0.95, 0.99} {
+		b := g.Bounds[i]
+		if b.Seconds != outcome.Edge(b.Seconds) || b.Seconds > want || b.Seconds < want*0.95 {
+			t.Errorf("bound %d is %v, want the edge below %v", i, b.Seconds, want)
+		}
+		if b.Control.Of != 0 {
+			t.Errorf("bound %d counts what it was read off", i)
+		}
+	}
+}
+
+func TestEqualQuantilesGiveOneBound(t *testing.T) {
+	spec := ordered(func(s *Spec) {
+		s.Guardrails[0].Metric = MetricLatency
+		s.Guardrails[0].Name, s.Guardrails[0].Unit = "latency", UnitRequest
+	})
+	s, _ := feed(spec, Start(spec, 1, day0), fine) // all took 50 ms
+	if n := len(s.Guardrails[0].Bounds); n != 1 {
+		t.Errorf("%d bounds, want 1", n)
+	}
+}
+
+// Harm beyond tolerance holds the ramp also where the alarm for any harm is blunt (common
+// events), and where the guardrail may not roll back.
+func TestHarmBeyondToleranceIsAnAlarm(t *testing.T) {
+	spec := ordered(func(s *Spec) {
+		s.Guardrails = append(s.Guardrails, Guardrail{Name: "watched", Metric: MetricErrors, Mode: ModeHold, Absolute: 0.05})
+	})
+	s := Start(spec, 1, day0)
+	guard := &s.Guardrails[1].Bounds[0].Guard
+	guard.HarmDifference.Log, guard.HarmRecent.Log = 20, 20
+	s, _ = feed(spec, s, fine, fine)
+	if g := s.Guardrails[1]; g.Verdict != VerdictHarmful || !g.Alarm || s.Phase != PhaseHolding || s.Step != 0 {
+		t.Errorf("verdict %s, alarm %v, phase %s at step %d", g.Verdict, g.Alarm, s.Phase, s.Step)
+	}
+}
+
+func TestShadowGuardrailsDoNothing(t *testing.T) {
+	spec := ordered(func(s *Spec) {
+		s.Guardrails = append(s.Guardrails, Guardrail{Name: "shadow", Metric: MetricErrors, Mode: ModeShadow, Unit: UnitRequest, Absolute: 0.01})
+	})
+	bad := fine // requests fail, units do not: the enforced guardrail sees nothing
+	bad.Treatment.Bad = 200
+	s, _ := feed(spec, Start(spec, 1, day0), repeat(bad, 8)...)
+	if s.Guardrails[1].Verdict != VerdictHarmful || s.Phase != PhaseWatching {
+		t.Errorf("verdict %s, phase %s: %s", s.Guardrails[1].Verdict, s.Phase, s.Why)
+	}
+}
+
+func TestBlame(t *testing.T) {
+	names := []string{"errors", "latency", "other"}
+	tests := []struct {
+		name string
+		logs []float64
+		want []string
+	}{
+		{"nothing", []float64{0, 0, 0}, nil},
+		{"one", []float64{12, 0, -3}, []string{"errors"}},
+		{"two", []float64{12, 30, -3}, []string{"latency", "errors"}},
+		{"only together: the strongest is named", []float64{4.65, 4.6, 4.6}, []string{"errors"}},
+	}
+	for _, test := range tests {
+		got, ok := blame(names, test.logs, 0.01)
+		if !reflect.DeepEqual(got, test.want) || ok != (test.want != nil) {
+			t.Errorf("%s: %v, %v, want %v", test.name, got, ok, test.want)
+		}
+	}
+	if got, ok := blame(nil, nil, 0.01); ok {
+		t.Errorf("without guardrails: %v", got)
+	}
+	if i := slices.Index(names, "errors"); i != 0 {
+		t.Error("blame changed the names")
+	}
+}
