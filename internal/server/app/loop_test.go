@@ -71,7 +71,7 @@ const loopURL = "http://127.0.0.1:8420"
 func newLoop(t *testing.T) *loop {
 	t.Helper()
 	network := memnet.Listen()
-	server, err := app.Start(t.Context(), app.Config{Listener: network, DataDir: sqlite.Memory, Environment: "production"})
+	server, err := app.Start(t.Context(), app.Config{Listener: network, DataDir: sqlite.Memory, Environment: "production", Bootstrap: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func newLoop(t *testing.T) *loop {
 	return l
 }
 
-func newToken(t *testing.T, server *app.Server, want control.NewToken) string {
+func newToken(t testing.TB, server *app.Server, want control.NewToken) string {
 	t.Helper()
 	secret, err := server.CreateToken(t.Context(), want)
 	if err != nil {
