@@ -69,9 +69,18 @@ func newHistory(a *app, kind string, list names) *cobra.Command {
 func changeTable(changes []api.Change, empty string) table {
 	t := table{json: changes, head: changeColumns, empty: empty}
 	for _, c := range changes {
-		t.rows = append(t.rows, []cell{text("%d", c.Revision), ago(c.Time), text("%s", c.Actor), text("%s", showOps(c.Ops, 3)), text("%s", c.Reason)})
+		t.rows = append(t.rows, []cell{text("%d", c.Revision), ago(c.Time), actor(c.Actor), text("%s", showOps(c.Ops, 3)), text("%s", c.Reason)})
 	}
 	return t
+}
+
+// actor shows who made a change: "api:x7 (ci)" is ci to a person.
+func actor(text string) cell {
+	c := cell{plain: text}
+	if _, name, ok := strings.Cut(text, " ("); ok {
+		c.shown = strings.TrimSuffix(name, ")")
+	}
+	return c
 }
 
 // showOps names what a change touched, up to limit entities.
@@ -118,7 +127,7 @@ func newChangeGet(a *app) *cobra.Command {
 		d := details{json: change, rows: []detail{
 			{"revision", text("%d", change.Revision)},
 			{"time", ago(change.Time)},
-			{"actor", text("%s", change.Actor)},
+			{"actor", actor(change.Actor)},
 			{"reason", text("%s", change.Reason)},
 			{"hash", text("%s", change.Hash)},
 		}}

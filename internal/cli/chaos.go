@@ -51,7 +51,8 @@ func newChaosStart(a *app) *cobra.Command {
 			"The fault is a flag of kind fault, fault-POINT unless --flag names another; it is made if it is missing. A fault is written\n" +
 			"WHAT[:WEIGHT][:after], where the weight is its share among the faults and \"after\" means that the call took effect and only\n" +
 			"its reply is lost. Services allow faults by seatrial.WithFaults, within caps of their own; a fault lives on a short lease, so\n" +
-			"it ends by itself when the control plane is gone. The hypothesis is what you expect to stay true; it is required.",
+			"it ends by itself when the control plane is gone. The hypothesis is what you expect to stay true; it is required.\n\n" +
+			"Without --guardrail, errors:+20%|+1pp and latency:+20%|+5pp decide: some hundred users can prove no less.",
 		Example: `  seatrial chaos start payment-fails --point payment --error 503 --rate 60% \
       --hypothesis "orders go on while payment fails"
   seatrial chaos start payment-mixed --point payment --error 503:2 --latency 100ms..300ms:1 --cancel=1 --rate 60% --share 10% \
@@ -129,9 +130,18 @@ func (x *experiment) complete() error {
 		return err
 	}
 	if len(x.spec.Guardrails) == 0 {
-		x.spec.Guardrails = trial.DefaultGuardrails()
+		x.spec.Guardrails = chaosGuardrails()
 	}
 	return nil
+}
+
+// chaosGuardrails have the tolerances that some hundred users can prove: those of a rollout would
+// need thousands, and every experiment would end undecided.
+func chaosGuardrails() []trial.Guardrail {
+	return []trial.Guardrail{
+		{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Relative: 0.2, Absolute: 0.01},
+		{Name: "latency", Metric: trial.MetricLatency, Mode: trial.ModeEnforce, Relative: 0.2, Absolute: 0.05},
+	}
 }
 
 // The variants of the fault flags that chaos start makes.
@@ -256,9 +266,9 @@ type faultFlags struct {
 
 func (x *faultFlags) withFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&x.errors, "error", nil, "STATUS[:WEIGHT][:after], the call fails; also a gRPC code such as UNAVAILABLE (repeatable)")
-	flags.StringArrayVar(&x.latencies, "latency", nil, "MIN..MAX[:WEIGHT][:after], the call takes longer (repeatable)")
-	flags.StringArrayVar(&x.cancels, "cancel", nil, "[MIN..MAX][:WEIGHT] or WEIGHT, the call's context is cancelled under it; write --cancel=2 (repeatable)")
+	flags.StringArrayVar(&x.errors, "error", nil, "`STATUS[:WEIGHT][:after]`, the call fails; also a gRPC code such as UNAVAILABLE (repeatable)")
+	flags.StringArrayVar(&x.latencies, "latency", nil, "`MIN..MAX[:WEIGHT][:after]`, the call takes longer (repeatable)")
+	flags.StringArrayVar(&x.cancels, "cancel", nil, "`WEIGHT`, or [MIN..MAX][:WEIGHT], the call's context is cancelled under it; write --cancel=2 (repeatable)")
 	flags.Lookup("cancel").NoOptDefVal = "1"
 	flags.StringVar(&x.rate, "rate", "100%", "share of those users' calls that are hit")
 	flags.StringVar(&x.message, "message", "", "message of the errors")

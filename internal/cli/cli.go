@@ -93,9 +93,32 @@ func newRoot(a *app) *cobra.Command {
 		newFlag(a), newSegment(a), newRollout(a), newChaos(a), newToken(a),
 		newTrace(a), newEval(a), newChange(a), newVersion(a))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkOutput() }
+	root.SetUsageTemplate(usageTemplate)
 	beStrict(root)
 	return root
 }
+
+// usageTemplate is cobra's, with the examples first and without an invocation that only shows help.
+const usageTemplate = `{{if .HasExample}}Examples:
+{{.Example}}
+
+{{end}}Usage:
+{{if .HasAvailableSubCommands}}  {{.CommandPath}} COMMAND [flags]{{else}}  {{.UseLine}}{{end}}
+{{if .HasAvailableSubCommands}}{{$all := .Commands}}{{range $group := .Groups}}
+{{.Title}}{{range $all}}{{if and (eq .GroupID $group.ID) .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+{{end}}{{if not .AllChildCommandsHaveGroup}}
+{{if .Groups}}Besides:{{else}}Commands:{{end}}{{range $all}}{{if and (eq .GroupID "") (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{end}}{{if .HasAvailableInheritedFlags}}
+Flags of every command:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}
+{{end}}{{if .HasAvailableSubCommands}}
+Use "{{.CommandPath}} COMMAND --help" for more about a command.
+{{end}}`
 
 // say narrates on standard error, unless --quiet.
 func (a *app) say(format string, args ...any) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/seatrial/seatrial/internal/cli/api"
 	"github.com/spf13/cobra"
@@ -16,13 +17,15 @@ import (
 type connection struct {
 	Server string `json:"server"`
 	Token  string `json:"token,omitempty"`
+	// TokenID is set if login made the token, so that logout can end it.
+	TokenID string `json:"tokenId,omitempty"`
 }
 
 // connect finds the control plane: --server and --token, else the environment, else what login
 // stored, else a dev or demo that runs on this machine. A server that was named explicitly never
 // gets a token that was stored for another one.
 func (a *app) connect() (*api.Client, error) {
-	explicit := connection{Server: firstOf(a.server, a.getenv("SEATRIAL_SERVER")), Token: firstOf(a.token, a.getenv("SEATRIAL_TOKEN"))}
+	explicit := connection{Server: strings.TrimRight(firstOf(a.server, a.getenv("SEATRIAL_SERVER")), "/"), Token: firstOf(a.token, a.getenv("SEATRIAL_TOKEN"))}
 	if explicit.Server != "" && explicit.Token != "" {
 		return api.New(explicit.Server, explicit.Token)
 	}

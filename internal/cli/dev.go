@@ -101,7 +101,7 @@ func (a *app) dev(ctx context.Context, cfg server.Config) error {
 // newDevRun makes the token and the SDK key of this run.
 func newDevRun(ctx context.Context, srv *server.Server) (*devRun, error) {
 	const valid = 30 * 24 * time.Hour // should this process be killed, they do not stay for ever
-	run := &devRun{name: "dev " + time.Now().Format("2006-01-02 15:04:05.000")}
+	run := &devRun{name: "dev " + time.Now().Format("2006-01-02 15:04:05")}
 	var err error
 	if run.token, err = srv.CreateToken(ctx, control.NewToken{Name: run.name, Kind: control.TokenAPI, Role: control.RoleAdmin, ExpiresIn: valid}); err != nil {
 		return nil, err

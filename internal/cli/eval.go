@@ -27,7 +27,7 @@ func newEval(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&given, "context", "", "the evaluation context as a JSON object")
 	flags.StringVar(&key, "key", "", "the targeting key, as a short form of --context")
-	flags.StringArrayVar(&attributes, "attr", nil, "NAME=VALUE, an attribute (repeatable); a value that is JSON is taken as such")
+	flags.StringArrayVar(&attributes, "attr", nil, "`NAME=VALUE`, an attribute (repeatable); a value that is JSON is taken as such")
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
 		context, err := parseContext(given, key, attributes)
 		if err != nil {

@@ -154,7 +154,7 @@ func newFlagSwitch(a *app, verb string, on bool) *cobra.Command {
 	}
 	w.withDryRun(cmd)
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
-		return a.editFlag(cmd.Context(), c, args[0], w, func(f *flag.Flag) error {
+		return a.editFlag(cmd.Context(), c, args[0], w, verb+"d", func(f *flag.Flag) error {
 			f.Enabled = on
 			return nil
 		})

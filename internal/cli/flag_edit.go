@@ -124,12 +124,12 @@ type flagEdit struct {
 // withFlags adds the command-line flags that create and set share.
 func (e *flagEdit) withFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&e.variants, "variant", nil, "NAME=VALUE, add a variant or change its value (repeatable)")
+	flags.StringArrayVar(&e.variants, "variant", nil, "`NAME=VALUE`, add a variant or change its value (repeatable)")
 	flags.StringVar(&e.fallback, "default", "", "variant that is served where nothing else applies; empty: the value in the code")
 	flags.StringVar(&e.description, "description", "", "what it is for")
 	flags.StringVar(&e.owner, "owner", "", "who answers for it")
-	flags.StringArrayVar(&e.tags, "tag", nil, "tag (repeatable; replaces all)")
-	flags.StringArrayVar(&e.addRules, "add-rule", nil, `add a rule after the others, such as "country in SE,NO => on" (repeatable)`)
+	flags.StringArrayVar(&e.tags, "tag", nil, "a `tag` (repeatable; replaces all)")
+	flags.StringArrayVar(&e.addRules, "add-rule", nil, "add a `rule` after the others, such as \"country in SE,NO => on\" (repeatable)")
 }
 
 func newFlagSet(a *app) *cobra.Command {
@@ -153,15 +153,15 @@ func newFlagSet(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVarP(&file, "file", "f", "", "replace the whole flag by this JSON or YAML file, - for standard input")
 	edit.withFlags(cmd)
-	flags.StringArrayVar(&edit.firstRules, "add-rule-first", nil, "add a rule before the others (repeatable)")
-	flags.StringArrayVar(&edit.removeRules, "remove-rule", nil, "remove a rule by its name or number (repeatable)")
-	flags.StringArrayVar(&edit.removeVariants, "remove-variant", nil, "remove a variant (repeatable)")
+	flags.StringArrayVar(&edit.firstRules, "add-rule-first", nil, "add a `rule` before the others (repeatable)")
+	flags.StringArrayVar(&edit.removeRules, "remove-rule", nil, "remove a `rule` by its name or number (repeatable)")
+	flags.StringArrayVar(&edit.removeVariants, "remove-variant", nil, "remove a `variant` (repeatable)")
 	w.withDryRun(cmd)
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
 		if !anyChanged(cmd, "file", "variant", "default", "description", "owner", "tag", "add-rule", "add-rule-first", "remove-rule", "remove-variant") {
 			return usage(errors.New("nothing to set: name what to change, such as --default on"))
 		}
-		return a.editFlag(cmd.Context(), c, args[0], w, func(f *flag.Flag) error {
+		return a.editFlag(cmd.Context(), c, args[0], w, "changed", func(f *flag.Flag) error {
 			if file != "" {
 				whole, err := a.flagFromFile(args, file)
 				if err != nil {
@@ -180,7 +180,7 @@ func anyChanged(cmd *cobra.Command, names ...string) bool {
 }
 
 // editFlag reads a flag, changes it and writes it back, unless somebody else changed it in between.
-func (a *app) editFlag(ctx context.Context, c *api.Client, key string, w writing, change func(*flag.Flag) error) error {
+func (a *app) editFlag(ctx context.Context, c *api.Client, key string, w writing, done string, change func(*flag.Flag) error) error {
 	current, etag, err := c.Flag(ctx, key)
 	if err != nil {
 		return orSuggest(err, "flag", key, known(ctx, c, flagNames))
@@ -190,14 +190,14 @@ func (a *app) editFlag(ctx context.Context, c *api.Client, key string, w writing
 		return err
 	}
 	if flagsEqual(current.Flag, changed) {
-		a.say("flag %s is that way already; nothing was changed", key)
+		a.say("flag %s is %s already; nothing was changed", key, done)
 		return a.storedAlready(w, current)
 	}
 	stored, err := c.PutFlag(ctx, changed, w.to(etag))
 	if err != nil {
 		return err
 	}
-	return a.wrote(w, stored, "flag %s changed", key)
+	return a.wrote(w, stored, "flag %s %s", key, done)
 }
 
 // storedAlready prints what is stored where a change would have printed it.

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/user"
 	"strings"
+	"time"
 
 	"github.com/seatrial/seatrial/internal/cli/api"
 	"github.com/spf13/cobra"
@@ -89,28 +91,65 @@ func (a *app) login(ctx context.Context, t loginTarget) error {
 	if err != nil {
 		return usage(err)
 	}
-	role := "a token"
-	if t.code != "" {
-		session, err := c.Login(ctx, t.code)
-		if err != nil {
-			return loginRefused(err, "the code is used up, expired or wrong: ask for a new link, `seatrial serve` and `seatrial dev` print one when they start")
-		}
-		t.token, role = session.Token, session.Role
-	} else if _, err := c.Trials(ctx); err != nil {
-		return loginRefused(err, "the token was refused: is it an API token (st_api_...), of this server, and not revoked?")
-	}
 	path, err := configFile()
 	if err != nil {
 		return err
 	}
-	if err := writeConnection(path, connection{Server: t.server, Token: t.token}); err != nil {
+	remember, until := connection{Server: t.server, Token: t.token}, ""
+	if t.code != "" {
+		made, err := exchangeCode(ctx, c, t)
+		if err != nil {
+			return err
+		}
+		remember.Token, remember.TokenID = made.Secret, made.ID
+		until = " as " + made.Role
+		if !made.ExpiresAt.IsZero() {
+			until += " until " + made.ExpiresAt.Local().Format(time.DateOnly)
+		}
+	} else if _, err := c.Trials(ctx); err != nil {
+		return loginRefused(err, "the token was refused: is it an API token (st_api_...), of this server, and not revoked?")
+	}
+	if err := writeConnection(path, remember); err != nil {
 		return fmt.Errorf("%w: nothing was remembered", err)
 	}
-	a.say("%s", a.narration.marked(markGood, fmt.Sprintf("logged in to %s as %s; remembered in %s", t.server, role, path)))
+	a.say("%s", a.narration.marked(markGood, fmt.Sprintf("logged in to %s%s; remembered in %s", t.server, until, path)))
 	if unprotected(t.server) {
 		a.say("%s", a.narration.marked(markWarn, "the connection is not encrypted: whoever listens in can take the token; use https"))
 	}
 	return nil
+}
+
+// loginLasts is how long the token is valid that a login with a one-time code makes.
+const loginLasts = 90 * 24 * time.Hour
+
+// exchangeCode turns a one-time code into an API token. The session that the code gives would end
+// with the server's process; where its role may make no tokens, it has to do.
+func exchangeCode(ctx context.Context, c *api.Client, t loginTarget) (api.Token, error) {
+	session, err := c.Login(ctx, t.code)
+	if err != nil {
+		return api.Token{}, loginRefused(err, "the code is used up, expired or wrong: ask for a new link, `seatrial serve` and `seatrial dev` print one when they start")
+	}
+	signedIn, err := api.New(t.server, session.Token)
+	if err != nil {
+		return api.Token{}, err
+	}
+	made, err := signedIn.CreateToken(ctx, api.NewToken{Name: loginName(), Kind: "api", Role: session.Role, ExpiresIn: loginLasts.String()})
+	if exitCode(err) == exitAuth {
+		return api.Token{Secret: session.Token, Role: session.Role, ExpiresAt: session.ExpiresAt}, nil
+	}
+	return made, err
+}
+
+// loginName names the token after who uses it, for the change log.
+func loginName() string {
+	name := "login"
+	if u, err := user.Current(); err == nil {
+		name += " " + u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name[:min(len(name), 100)]
 }
 
 // loginRefused says in the words of a login why it failed; the exit code stays that of err.
@@ -134,13 +173,16 @@ func unprotected(server string) bool {
 func newLogout(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logout", GroupID: groupStart, Short: "Forget the control plane and the token that login stored",
-		Long:    "Forget the control plane and the token that login stored. The token stays valid until it is revoked: seatrial token revoke.",
+		Long:    "Forget the control plane and the token that login stored. A token that login made is revoked; one that was given to it stays valid.",
 		Example: "  seatrial logout",
 	}
-	cmd.RunE = func(*cobra.Command, []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		path, err := configFile()
 		if err != nil {
 			return err
+		}
+		if stored, err := readConnection(configFile); err == nil && stored.TokenID != "" {
+			a.revokeLogin(cmd.Context(), stored)
 		}
 		switch err := os.Remove(path); {
 		case errors.Is(err, fs.ErrNotExist):
@@ -148,9 +190,23 @@ func newLogout(a *app) *cobra.Command {
 		case err != nil:
 			return err
 		default:
-			a.say("%s", a.narration.marked(markGood, "forgotten; the token itself stays valid until `seatrial token revoke`"))
+			a.say("%s", a.narration.marked(markGood, "logged out"))
 		}
 		return nil
 	}
 	return cmd
+}
+
+// revokeLogin ends the token that login made. A server that is away does not keep anybody from
+// forgetting it.
+func (a *app) revokeLogin(ctx context.Context, stored connection) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	c, err := api.New(stored.Server, stored.Token)
+	if err == nil {
+		err = c.RevokeToken(ctx, stored.TokenID)
+	}
+	if err != nil && exitCode(err) != exitAuth {
+		a.say("%s", a.narration.marked(markWarn, fmt.Sprintf("token %s could not be revoked and stays valid: %v", stored.TokenID, err)))
+	}
 }

@@ -45,7 +45,7 @@ func (p *plan) withFlags(cmd *cobra.Command) {
 	flags.StringVar(&p.spec.Description, "description", "", "what it is about")
 	flags.StringVar(&p.audience, "audience", "", `who takes part, such as "country in SE,NO"; the rest is left alone (default everybody)`)
 	flags.StringArrayVar(&p.guardrails, "guardrail", nil,
-		`METRIC:TOLERANCE[:MODE], such as errors:"+20%|+0.1pp" or latency:+20%:hold; the larger tolerance holds (repeatable; replaces the defaults)`)
+		"`METRIC:TOLERANCE[:MODE]`, such as errors:\"+20%|+0.1pp\" or latency:+20%:hold; the larger tolerance holds (repeatable; replaces the defaults)")
 	flags.DurationVar(&p.interval, "interval", 0, "how often evidence is weighed (default 15s)")
 	flags.Uint64Var(&p.minUsers, "min-users", 0, "users each step must have seen (default 100; 10 for groups)")
 	flags.BoolVarP(&p.watch, "follow", "w", false, "follow it to its end")
@@ -111,7 +111,7 @@ func newRolloutStart(a *app) *cobra.Command {
 	flags.StringVar(&p.spec.Control, "control", "", "the variant that everybody gets today")
 	flags.StringVar(&p.spec.Hypothesis, "hypothesis", "", "what you expect")
 	flags.StringVar(&steps, "steps", "", `the ramp, such as "1%:5m,5%:10m,50%:safe"`)
-	flags.StringSliceVar(&groups, "groups", nil, "segments that go first, by comma")
+	flags.StringSliceVar(&groups, "groups", nil, "`segments` that go first, by comma")
 	flags.DurationVar(&p.deadline, "deadline", 0, "the longest it may run (default 24h)")
 	flags.StringVar((*string)(&p.spec.OnDeadline), "on-deadline", "", "then: hold, promote or rollback (default hold)")
 	flags.DurationVar(&watch, "watch", 0, "how long it is still watched once everybody has the treatment (default 30m)")

@@ -77,7 +77,7 @@ func (e *segmentEdit) withFlags(cmd *cobra.Command) {
 	flags.StringVarP(&e.file, "file", "f", "", "read the whole segment from this JSON or YAML file, - for standard input")
 	flags.StringVar(&e.description, "description", "", "who belongs to it")
 	flags.StringVar(&e.when, "when", "", `condition, such as "country in SE,NO and plan = pro"; empty: members only`)
-	flags.StringSliceVar(&e.add, "member", nil, "targeting key that belongs to it (repeatable, or by comma)")
+	flags.StringSliceVar(&e.add, "member", nil, "targeting `key` that belongs to it (repeatable, or by comma)")
 }
 
 func (e *segmentEdit) apply(a *app, cmd *cobra.Command, s *flag.Segment) error {
@@ -156,7 +156,7 @@ func newSegmentSet(a *app) *cobra.Command {
   seatrial segment set beta-testers --when "group in beta,alpha"`,
 	}
 	edit.withFlags(cmd)
-	cmd.Flags().StringSliceVar(&edit.remove, "remove-member", nil, "targeting key that no longer belongs to it (repeatable, or by comma)")
+	cmd.Flags().StringSliceVar(&edit.remove, "remove-member", nil, "targeting `key` that no longer belongs to it (repeatable, or by comma)")
 	w.withDryRun(cmd)
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
 		if !anyChanged(cmd, "file", "description", "when", "member", "remove-member") {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
@@ -32,10 +33,14 @@ func beStrict(cmd *cobra.Command) {
 	}
 	check := cmd.Args
 	cmd.Args = func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usage(fmt.Errorf("%w: write it as %q", err, c.UseLine()))
+		if check(c, args) == nil {
+			return nil
 		}
-		return nil
+		wanted := strings.TrimSuffix(c.UseLine(), " [flags]")
+		if len(args) == 0 {
+			return usage(fmt.Errorf("something is missing: write it as %q", wanted))
+		}
+		return usage(fmt.Errorf("%q does not fit: write it as %q", args, wanted))
 	}
 	for _, sub := range cmd.Commands() {
 		beStrict(sub)
@@ -65,13 +70,7 @@ func suggestFlag(c *cobra.Command, err error) string {
 	}
 	c.Flags().VisitAll(collect)
 	c.InheritedFlags().VisitAll(collect)
-	return flag.Suggest(typed, func(yield func(string) bool) {
-		for _, name := range names {
-			if !yield(name) {
-				return
-			}
-		}
-	})
+	return strings.Replace(flag.Suggest(typed, slices.Values(names)), `"`, `"--`, 1)
 }
 
 // group makes a noun: a command that only holds verbs.

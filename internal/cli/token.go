@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -92,6 +93,9 @@ func newTokenCreate(a *app) *cobra.Command {
 }
 
 func checkNewToken(t api.NewToken, expires time.Duration) error {
+	if t.Kind == "" {
+		return usage(errors.New("what kind? --kind sdk for a service; --role viewer, editor or admin for a person or a pipeline"))
+	}
 	if err := oneOf("kind", t.Kind, tokenKinds...); err != nil {
 		return err
 	}

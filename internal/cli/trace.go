@@ -28,7 +28,7 @@ func newTraceList(a *app) *cobra.Command {
   seatrial trace list --service payment --limit 5 -o json`,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&flag, "flag", "", "FLAG or FLAG=VARIANT, only traces that evaluated it")
+	flags.StringVar(&flag, "flag", "", "`FLAG[=VARIANT]`, only traces that evaluated it")
 	flags.StringVar(&f.Service, "service", "", "only traces that touched this service")
 	flags.BoolVar(&f.ErrorOnly, "errors", false, "only traces with an error")
 	flags.DurationVar(&f.MinDuration, "min-duration", 0, "only traces that took at least this long")

@@ -48,7 +48,7 @@ func (n trialNoun) get(ctx context.Context, c *api.Client, name string) (api.Tri
 		if n.goal == other.goal {
 			other = chaosNoun
 		}
-		return t, fmt.Errorf("%s is a %s: use `seatrial %s`", name, other.what, other.name)
+		return t, fmt.Errorf("%s is a %s: use `seatrial %s` for it", name, other.what, other.name)
 	}
 	return t, nil
 }

@@ -215,15 +215,24 @@ func trialTSV(t api.Trial) [][]cell {
 	}
 	for _, d := range trialRows(style{}, t) {
 		name := d.name
-		if name == "steps" {
+		switch name {
+		case "steps":
 			name = "share"
+		case "treatment", "control":
+			continue // below, as numbers
 		}
 		rows = append(rows, []cell{text("%s", name), d.cell})
 	}
+	rows = append(rows, totalsTSV("treatment", t.State.Treatment), totalsTSV("control", t.State.Control))
 	for _, row := range guardrailRows(t) {
 		rows = append(rows, append([]cell{text("guardrail")}, row...))
 	}
 	return rows
+}
+
+// totalsTSV gives users, requests and bad requests of an arm.
+func totalsTSV(name string, t trial.Totals) []cell {
+	return []cell{text("%s", name), text("%d", t.Units), text("%d", t.Requests), text("%d", t.Bad)}
 }
 
 // watchColumns are what watching without a terminal prints at each change.
