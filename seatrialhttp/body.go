@@ -79,10 +79,6 @@ func (p *payload) close() {
 
 // held gives an answer's body that calls done when it is read to its end or closed.
 func held(body io.ReadCloser, done func()) io.ReadCloser {
-	if body == http.NoBody {
-		done()
-		return body
-	}
 	h := &heldBody{body, done}
 	if w, ok := body.(io.Writer); ok { // 101: the body is the connection
 		return struct {
@@ -114,6 +110,9 @@ func (h *heldBody) Close() error {
 
 // drain reads what is left of a dropped answer, within bounds, and closes it.
 func drain(body io.ReadCloser, cancel func()) {
+	if body == nil {
+		return
+	}
 	defer time.AfterFunc(drainTime, cancel).Stop()
 	_, _ = io.CopyN(io.Discard, body, maxDrain+1) // to io.EOF, or the connection is given up
 	_ = body.Close()

@@ -115,10 +115,7 @@ type exchange struct {
 
 // holds tells whether the caller gets the answer at hand, given how the call ended.
 func (x *exchange) holds(err error) bool {
-	if x.answer == nil || x.ctx.Err() != nil {
-		return false
-	}
-	return err == nil || errors.As(err, new(*statusError))
+	return x.answer != nil && (err == nil || x.ctx.Err() == nil && errors.As(err, new(*statusError)))
 }
 
 // drop gives up the answer at hand, so that its connection can serve again.

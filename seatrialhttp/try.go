@@ -40,17 +40,26 @@ func (x *exchange) send(ctx context.Context) error {
 	}
 	if !stop() { // given up while the answer came
 		cancel(nil)
-		_ = answer.Body.Close() // its connection is lost
+		drain(answer.Body, func() {}) // its context is over: it ends at once
 		return context.Cause(ctx)
 	}
-	done := func() { cancel(nil) }
+	x.keep(answer, lasting, cancel)
+	return failure(answer)
+}
+
+// keep takes the answer of a try, whose context goes on until the body is closed or its time over.
+func (x *exchange) keep(answer *http.Response, ctx context.Context, cancel context.CancelCauseFunc) {
+	x.answer, x.ctx, x.cancel = answer, ctx, func() { cancel(nil) }
+	if answer.Body == nil || answer.Body == http.NoBody { // nothing goes on
+		answer.Body, x.ctx = http.NoBody, context.Background()
+		cancel(nil)
+		return
+	}
 	if deadline, bounded := ctx.Deadline(); bounded {
 		timer := time.AfterFunc(time.Until(deadline), func() { cancel(context.DeadlineExceeded) })
-		done = func() { timer.Stop(); cancel(nil) }
+		x.cancel = func() { timer.Stop(); cancel(nil) }
 	}
-	answer.Body = held(answer.Body, done)
-	x.answer, x.ctx, x.cancel = answer, lasting, done
-	return failure(answer)
+	answer.Body = held(answer.Body, x.cancel)
 }
 
 // lasting is the context of one try's answer, which outlives the try: it has the values and the

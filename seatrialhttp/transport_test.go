@@ -1,0 +1,612 @@
+package seatrialhttp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seatrial/seatrial/fault"
+	"github.com/seatrial/seatrial/resilience"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// rig is a dependency made of the parts that the client's is made of, without a control plane.
+type rig struct {
+	executor *resilience.Executor
+	point    *fault.Point
+}
+
+func newRig(p resilience.Policy) *rig {
+	return &rig{resilience.New("payment", p), fault.NewPoint("payment", fault.Caps{})}
+}
+
+func (r *rig) Name() string { return "payment" }
+
+func (r *rig) DoEach(ctx context.Context, each func(context.Context, func(context.Context) error) error, call func(context.Context) error) error {
+	return r.executor.Do(ctx, func(ctx context.Context) error {
+		return each(ctx, func(ctx context.Context) error { return r.point.Do(ctx, call) })
+	})
+}
+
+// inject arms the point: the n-th call of the test is hit by the n-th fault; none and beyond: not hit.
+func (r *rig) inject(faults ...*fault.Fault) {
+	n := 0
+	r.point.Arm(fault.SourceFunc(func(context.Context) (*fault.Program, fault.Assignment) {
+		if n++; n > len(faults) || faults[n-1] == nil {
+			return nil, fault.Assignment{}
+		}
+		return &fault.Program{Rate: 1, Faults: []fault.Fault{*faults[n-1]}}, fault.Assignment{Experiment: "storm"}
+	}), nil)
+}
+
+func (r *rig) transport(base http.RoundTripper, options ...Option) *transport {
+	t := NewTransport(nil, "payment", append(options, WithBase(base))...).(*transport)
+	t.dependency = r
+	return t
+}
+
+// quick retries without waits worth mentioning.
+func quick(attempts int) *resilience.RetryPolicy {
+	return &resilience.RetryPolicy{MaxAttempts: attempts, BaseDelay: time.Microsecond, MaxDelay: time.Microsecond}
+}
+
+// record gives a tracer provider and a function that gives what it recorded.
+func record() (Option, func() []sdk.ReadOnlySpan) {
+	spans := tracetest.NewSpanRecorder()
+	return WithTracerProvider(sdk.NewTracerProvider(sdk.WithSpanProcessor(spans))), spans.Ended
+}
+
+func attr(s sdk.ReadOnlySpan, key string) string {
+	for _, kv := range s.Attributes() {
+		if kv.Key == attribute.Key(key) {
+			return kv.Value.Emit()
+		}
+	}
+	return ""
+}
+
+func statuses(list ...int) http.HandlerFunc {
+	var n atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) {
+		i := int(n.Add(1)) - 1
+		body, _ := io.ReadAll(r.Body)
+		w.WriteHeader(list[i%len(list)])
+		fmt.Fprintf(w, "answer %d to %q", i+1, body)
+	}
+}
+
+func text(t *testing.T, r *http.Response) string {
+	t.Helper()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+func TestRetriesReuseTheirConnections(t *testing.T) {
+	var connections atomic.Int64
+	server := httptest.NewUnstartedServer(statuses(500, 500, 200))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	client := &http.Client{Transport: newRig(resilience.Policy{TryTimeout: 5 * time.Second, Retry: quick(3)}).transport(&http.Transport{})}
+	for i := range 20 {
+		req, _ := http.NewRequest("POST", server.URL, strings.NewReader("charge"))
+		req.Header.Set("Idempotency-Key", strconv.Itoa(i))
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := text(t, resp), fmt.Sprintf("answer %d to %q", 3*(i+1), "charge"); got != want {
+			t.Fatalf("request %d got %q, want %q", i, got, want)
+		}
+	}
+	if n := connections.Load(); n > 2 {
+		t.Errorf("60 requests took %d connections, want at most 2: dropped answers are not drained", n)
+	}
+}
+
+func TestTheLastAnswerIsTheCallers(t *testing.T) {
+	cases := []struct {
+		name     string
+		policy   resilience.Policy
+		statuses []int
+		want     int
+		tries    int
+	}{
+		{name: "no policy", statuses: []int{503}, want: 503, tries: 1},
+		{name: "success", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{204}, want: 204, tries: 1},
+		{name: "exhausted", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{500, 502, 503}, want: 503, tries: 3},
+		{name: "client's error", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{404}, want: 404, tries: 1},
+		{name: "client's error after a failure", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{500, 409}, want: 409, tries: 2},
+		{name: "too many, no wish", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{429}, want: 429, tries: 1},
+		{name: "not implemented", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{501}, want: 501, tries: 1},
+		{name: "breaker opens between tries", policy: resilience.Policy{Retry: quick(9), Breaker: &resilience.BreakerPolicy{ConsecutiveFailures: 2}},
+			statuses: []int{500, 503, 200}, want: 503, tries: 2},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			server := httptest.NewServer(statuses(c.statuses...))
+			defer server.Close()
+			option, spans := record()
+			client := &http.Client{Transport: newRig(c.policy).transport(http.DefaultTransport, option)}
+			resp, err := client.Get(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := text(t, resp)
+			if want := fmt.Sprintf("answer %d to %q", c.tries, ""); resp.StatusCode != c.want || body != want && c.want != 204 {
+				t.Errorf("got %d %q, want %d %q", resp.StatusCode, body, c.want, want)
+			}
+			if got := len(spans()); got != c.tries {
+				t.Errorf("%d spans for %d tries", got, c.tries)
+			}
+		})
+	}
+}
+
+func TestWhatIsSentTwice(t *testing.T) {
+	short, long := strings.Repeat("s", maxKept), strings.Repeat("l", maxKept+1)
+	stream := func(s string) io.Reader { return io.MultiReader(strings.NewReader(s)) } // without GetBody
+	cases := []struct {
+		name   string
+		method string
+		body   io.Reader
+		want   string
+		header string
+		option Option
+		tries  int
+	}{
+		{name: "get", method: "GET", tries: 3},
+		{name: "put, body again by GetBody", method: "PUT", body: strings.NewReader(long), want: long, tries: 3},
+		{name: "put, short stream", method: "PUT", body: stream(short), want: short, tries: 3},
+		{name: "put, long stream", method: "PUT", body: stream(long), want: long, tries: 1},
+		{name: "put, empty stream", method: "PUT", body: stream(""), tries: 3},
+		{name: "post", method: "POST", body: strings.NewReader("x"), want: "x", tries: 1},
+		{name: "post with key", method: "POST", body: strings.NewReader("x"), want: "x", header: "Idempotency-Key", tries: 3},
+		{name: "post stream with key", method: "POST", body: stream("x"), want: "x", header: "X-Idempotency-Key", tries: 3},
+		{name: "patch", method: "PATCH", tries: 1},
+		{name: "post by option", method: "POST", body: stream("x"), want: "x", option: WithRepeatable(func(*http.Request) bool { return true }), tries: 3},
+		{name: "get by option", method: "GET", option: WithRepeatable(func(*http.Request) bool { return false }), tries: 1},
+		{name: "unknown method", method: "BREW", tries: 1},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var bodies []string
+			base := tripper(func(r *http.Request) (*http.Response, error) {
+				got := ""
+				if r.Body != nil {
+					b, err := io.ReadAll(r.Body)
+					if err != nil {
+						t.Error(err)
+					}
+					got = string(b)
+					r.Body.Close()
+				}
+				bodies = append(bodies, got)
+				return respond(r, 503, "later"), nil
+			})
+			tr := newRig(resilience.Policy{Retry: quick(3)}).transport(base, c.option)
+			var body io.Reader
+			closed := 0
+			if c.body != nil {
+				body = c.body
+			}
+			req, _ := http.NewRequest(c.method, "http://payment/charges", body)
+			if req.Body != nil {
+				req.Body = &closes{req.Body, &closed}
+			}
+			if c.header != "" {
+				req.Header.Set(c.header, "k")
+			}
+			resp, err := tr.RoundTrip(req)
+			if err != nil || resp.StatusCode != 503 {
+				t.Fatalf("%v, %v", resp, err)
+			}
+			if len(bodies) != c.tries {
+				t.Errorf("%d tries, want %d", len(bodies), c.tries)
+			}
+			for i, b := range bodies {
+				if b != c.want {
+					t.Errorf("try %d sent %d bytes, want %d", i+1, len(b), len(c.want))
+				}
+			}
+			if c.body != nil && closed == 0 {
+				t.Error("the request's body was not closed")
+			}
+			if len(req.Header.Values("Traceparent")) != 0 {
+				t.Error("the caller's request was changed")
+			}
+		})
+	}
+}
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+type closes struct {
+	io.ReadCloser
+	n *int
+}
+
+func (c *closes) Close() error { *c.n++; return c.ReadCloser.Close() }
+
+func respond(r *http.Request, status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r, ContentLength: int64(len(body))}
+}
+
+func TestAPostThatWasNotSentIsSentAgain(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	cut := &net.OpError{Op: "read", Err: errors.New("connection reset")}
+	for name, c := range map[string]struct {
+		err   error
+		tries int
+	}{"refused": {refused, 3}, "cut": {cut, 1}} {
+		tries := 0
+		tr := newRig(resilience.Policy{Retry: quick(3)}).transport(tripper(func(*http.Request) (*http.Response, error) { tries++; return nil, c.err }))
+		req, _ := http.NewRequest("POST", "http://payment/charges", strings.NewReader("x"))
+		if _, err := tr.RoundTrip(req); !errors.Is(err, c.err) || tries != c.tries {
+			t.Errorf("%s: %d tries, want %d; error %v", name, tries, c.tries, err)
+		}
+	}
+}
+
+func TestAPostThatTimedOutIsNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		base := tripper(func(r *http.Request) (*http.Response, error) {
+			tries++
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		})
+		tr := newRig(resilience.Policy{TryTimeout: time.Second, Retry: quick(3)}).transport(base)
+		req, _ := http.NewRequest("POST", "http://payment/charges", strings.NewReader("x"))
+		if _, err := tr.RoundTrip(req); !errors.Is(err, context.DeadlineExceeded) || tries != 1 {
+			t.Errorf("%d tries, error %v", tries, err)
+		}
+		tries = 0
+		req, _ = http.NewRequest("GET", "http://payment/charges", nil)
+		if _, err := tr.RoundTrip(req); !errors.Is(err, context.DeadlineExceeded) || tries != 3 {
+			t.Errorf("get: %d tries, error %v", tries, err)
+		}
+	})
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	cases := []struct {
+		name   string
+		status int
+		header func(now time.Time) (after, date string)
+		wait   time.Duration // at least; 0: no second try
+	}{
+		{"seconds", 503, func(time.Time) (string, string) { return "7", "" }, 7 * time.Second},
+		{"seconds with 429", 429, func(time.Time) (string, string) { return " 7 ", "" }, 7 * time.Second},
+		{"date", 503, func(now time.Time) (string, string) { return now.Add(90 * time.Second).UTC().Format(http.TimeFormat), "" }, 90 * time.Second},
+		{"date by the server's clock", 503, func(now time.Time) (string, string) {
+			return now.Add(time.Hour + 5*time.Second).UTC().Format(http.TimeFormat), now.Add(time.Hour).UTC().Format(http.TimeFormat)
+		}, 5 * time.Second},
+		{"past", 503, func(time.Time) (string, string) { return "Fri, 31 Dec 1999 23:59:59 GMT", "" }, 1},
+		{"nonsense", 503, func(time.Time) (string, string) { return "soon", "" }, 1},
+		{"nonsense with 429 is an answer", 429, func(time.Time) (string, string) { return "-3", "" }, 0},
+		{"absurd", 503, func(time.Time) (string, string) { return "99999999", "" }, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var at []time.Time
+				base := tripper(func(r *http.Request) (*http.Response, error) {
+					at = append(at, time.Now())
+					if len(at) > 1 {
+						return respond(r, 200, "done"), nil
+					}
+					resp := respond(r, c.status, "")
+					after, date := c.header(time.Now())
+					resp.Header.Set("Retry-After", after)
+					if date != "" {
+						resp.Header.Set("Date", date)
+					}
+					return resp, nil
+				})
+				tr := newRig(resilience.Policy{Retry: quick(2)}).transport(base)
+				req, _ := http.NewRequest("GET", "http://payment/", nil)
+				resp, err := tr.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.wait == 0 {
+					if len(at) != 1 || resp.StatusCode != c.status {
+						t.Errorf("%d tries, status %d", len(at), resp.StatusCode)
+					}
+					return
+				}
+				if len(at) != 2 || resp.StatusCode != 200 {
+					t.Fatalf("%d tries, status %d", len(at), resp.StatusCode)
+				}
+				if waited := at[1].Sub(at[0]); waited < c.wait-1 || waited > c.wait+time.Millisecond {
+					t.Errorf("waited %v, want %v", waited, c.wait)
+				}
+			})
+		})
+	}
+}
+
+// The classic mistake: the context of the try is cancelled when the try is over, and with it the
+// body that the caller is about to read.
+func TestTheBodyOutlivesTheTry(t *testing.T) {
+	more := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "first ")
+		_ = http.NewResponseController(w).Flush()
+		<-more
+		_, _ = io.WriteString(w, strings.Repeat("x", 1<<20))
+	}))
+	defer server.Close()
+	client := &http.Client{Transport: newRig(resilience.Policy{Timeout: time.Minute, TryTimeout: time.Minute, Retry: quick(2)}).transport(http.DefaultTransport)}
+	resp, err := client.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(more)
+	if got := text(t, resp); len(got) != 1<<20+len("first ") {
+		t.Errorf("read %d bytes", len(got))
+	}
+}
+
+// slow is a body that gives nothing until its context ends.
+type slow struct{ ctx context.Context }
+
+func (s slow) Read([]byte) (int, error) { <-s.ctx.Done(); return 0, context.Cause(s.ctx) }
+func (s slow) Close() error             { return nil }
+
+func TestTheBodyEndsWithTheTimeoutTheCallerOrClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var inner context.Context
+		base := tripper(func(r *http.Request) (*http.Response, error) {
+			inner = r.Context()
+			resp := respond(r, 200, "")
+			resp.Body = slow{r.Context()}
+			return resp, nil
+		})
+		tr := newRig(resilience.Policy{TryTimeout: time.Second}).transport(base)
+		caller, cancel := context.WithCancel(context.WithValue(context.Background(), slow{}, "kept"))
+		open := func() *http.Response {
+			req, _ := http.NewRequestWithContext(caller, "GET", "http://payment/", nil)
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if inner.Err() != nil || inner.Value(slow{}) != "kept" {
+				t.Fatal("the answer's context is over or lost its values")
+			}
+			if deadline, ok := inner.Deadline(); !ok || time.Until(deadline) != time.Second {
+				t.Errorf("the deadline is hidden from the base: %v %v", deadline, ok)
+			}
+			return resp
+		}
+		began := time.Now()
+		if _, err := open().Body.Read(nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("timeout: %v after %v", err, time.Since(began))
+		}
+		resp := open()
+		_ = resp.Body.Close()
+		if inner.Err() == nil {
+			t.Error("closing the body leaves its context alive")
+		}
+		resp = open()
+		cancel()
+		if _, err := resp.Body.Read(nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("caller: %v", err)
+		}
+	})
+}
+
+func TestADroppedAnswerThatHangsIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		base := tripper(func(r *http.Request) (*http.Response, error) {
+			if tries++; tries > 1 {
+				return respond(r, 200, ""), nil
+			}
+			resp := respond(r, 500, "")
+			resp.Body = slow{r.Context()}
+			return resp, nil
+		})
+		began := time.Now()
+		req, _ := http.NewRequest("GET", "http://payment/", nil)
+		resp, err := newRig(resilience.Policy{Retry: quick(2)}).transport(base).RoundTrip(req)
+		if err != nil || resp.StatusCode != 200 || time.Since(began) > drainTime+time.Millisecond {
+			t.Errorf("%v, %v after %v", resp, err, time.Since(began))
+		}
+	})
+}
+
+func TestFaults(t *testing.T) {
+	failing := &fault.Fault{Kind: fault.KindError, Status: 503, Message: "no capacity"}
+	cases := []struct {
+		name   string
+		faults []*fault.Fault
+		status int // 0: an error
+		header bool
+		body   string
+		sent   int // requests that reached the dependency
+		tries  int
+	}{
+		{name: "none", status: 200, body: "real", sent: 1, tries: 1},
+		{name: "an error, then not", faults: []*fault.Fault{failing}, status: 200, body: "real", sent: 1, tries: 2},
+		{name: "errors", faults: []*fault.Fault{failing, failing, failing}, status: 503, header: true, body: "no capacity\n", tries: 3},
+		{name: "an error the dependency answers with", faults: []*fault.Fault{{Kind: fault.KindError, Status: 404}}, status: 404, header: true, body: "Not Found\n", tries: 1},
+		{name: "lost replies", faults: []*fault.Fault{
+			{Kind: fault.KindError, Phase: fault.After, Status: 500, Message: "lost"}, {Kind: fault.KindError, Phase: fault.After, Status: 500, Message: "lost"}},
+			status: 200, body: "real", sent: 3, tries: 3},
+		{name: "cancelled", faults: []*fault.Fault{{Kind: fault.KindCancel}, {Kind: fault.KindCancel}, {Kind: fault.KindCancel}}, tries: 3, sent: 3},
+		{name: "cancelled once", faults: []*fault.Fault{{Kind: fault.KindCancel}}, tries: 2, sent: 2, status: 200, body: "real"},
+		{name: "late", faults: []*fault.Fault{{Kind: fault.KindLatency, Min: time.Hour, Max: time.Hour}}, status: 200, body: "real", tries: 2, sent: 1},
+		{name: "late reply", faults: []*fault.Fault{{Kind: fault.KindLatency, Phase: fault.After, Min: time.Hour, Max: time.Hour}}, status: 200, body: "real", tries: 2, sent: 2},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sent := 0
+				var open []*closes
+				base := tripper(func(r *http.Request) (*http.Response, error) {
+					sent++
+					if err := r.Context().Err(); err != nil {
+						return nil, err
+					}
+					resp := respond(r, 200, "real")
+					body := &closes{resp.Body, new(int)}
+					open = append(open, body)
+					resp.Body = body
+					return resp, nil
+				})
+				rig := newRig(resilience.Policy{TryTimeout: time.Second, Retry: quick(3)})
+				rig.inject(c.faults...)
+				option, spans := record()
+				req, _ := http.NewRequest("GET", "http://payment/", nil)
+				resp, err := rig.transport(base, option).RoundTrip(req)
+				if sent != c.sent || len(spans()) != c.tries {
+					t.Errorf("%d requests sent in %d tries, want %d in %d", sent, len(spans()), c.sent, c.tries)
+				}
+				for i, s := range spans() {
+					if hit := i < len(c.faults); (attr(s, fault.AttrExperiment) == "storm") != hit {
+						t.Errorf("try %d: span says %q", i+1, attr(s, fault.AttrExperiment))
+					}
+				}
+				if c.status == 0 {
+					if !errors.Is(err, fault.ErrInjected) || !errors.Is(err, context.Canceled) {
+						t.Errorf("error %v", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := resp.Header.Get(FaultHeader) != ""; resp.StatusCode != c.status || got != c.header {
+					t.Errorf("status %d, header %v; want %d, %v", resp.StatusCode, got, c.status, c.header)
+				}
+				if got := text(t, resp); got != c.body || resp.ContentLength != int64(len(c.body)) {
+					t.Errorf("body %q (%d), want %q", got, resp.ContentLength, c.body)
+				}
+				for i, body := range open {
+					if *body.n == 0 {
+						t.Errorf("answer %d was not closed", i+1)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAnInjectedErrorOpensTheBreakerAndAPostIsNotRepeated(t *testing.T) {
+	rig := newRig(resilience.Policy{Retry: quick(3), Breaker: &resilience.BreakerPolicy{ConsecutiveFailures: 1}})
+	rig.inject(&fault.Fault{Kind: fault.KindError, Status: 503})
+	tr := rig.transport(tripper(func(r *http.Request) (*http.Response, error) { return respond(r, 200, ""), nil }))
+	closed := 0
+	req, _ := http.NewRequest("POST", "http://payment/", strings.NewReader("x"))
+	req.Body = &closes{req.Body, &closed}
+	resp, err := tr.RoundTrip(req)
+	if err != nil || resp.StatusCode != 503 || closed != 1 {
+		t.Fatalf("%v, %v, body closed %d times", resp, err, closed)
+	}
+	req, _ = http.NewRequest("POST", "http://payment/", nil)
+	if _, err := tr.RoundTrip(req); !errors.Is(err, resilience.ErrOpen) {
+		t.Errorf("error %v, want ErrOpen", err)
+	}
+}
+
+func TestClientSpans(t *testing.T) {
+	server := httptest.NewServer(statuses(500, 404))
+	defer server.Close()
+	option, spans := record()
+	provider := sdk.NewTracerProvider()
+	ctx, parent := provider.Tracer("test").Start(context.Background(), "parent")
+	client := &http.Client{Transport: newRig(resilience.Policy{Retry: quick(3)}).transport(http.DefaultTransport, option)}
+	url := strings.Replace(server.URL, "://", "://user:secret@", 1) + "/orders/7?card=4711#top"
+	req, _ := http.NewRequestWithContext(ctx, "GET", url, nil)
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = text(t, resp)
+	if resp.Request.URL.String() != req.URL.String() {
+		t.Errorf("the answer belongs to %v, want the caller's request", resp.Request.URL)
+	}
+	got := spans()
+	if len(got) != 2 {
+		t.Fatalf("%d spans, want one per try", len(got))
+	}
+	host, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	for i, s := range got {
+		want := map[string]string{
+			"http.request.method": "GET", "url.full": server.URL + "/orders/7", "server.address": host, "server.port": port,
+			"http.request.resend_count":  []string{"", "1"}[i],
+			"http.response.status_code":  []string{"500", "404"}[i],
+			"error.type":                 []string{"500", "404"}[i],
+			"seatrial.dependency":        "payment",
+			"seatrial.fault.experiment":  "",
+			"http.request.body.contents": "",
+		}
+		for key, value := range want {
+			if attr(s, key) != value {
+				t.Errorf("try %d: %s = %q, want %q", i+1, key, attr(s, key), value)
+			}
+		}
+		if s.Name() != "GET" || s.SpanKind() != trace.SpanKindClient || s.Status().Code != codes.Error || s.Parent().SpanID() != parent.SpanContext().SpanID() {
+			t.Errorf("try %d: %q, %v, %v, parent %v", i+1, s.Name(), s.SpanKind(), s.Status(), s.Parent().SpanID())
+		}
+	}
+}
+
+func TestANilClientOnlyTraces(t *testing.T) {
+	var seen http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r.Header; w.WriteHeader(503) }))
+	defer server.Close()
+	option, spans := record()
+	client := &http.Client{Transport: NewTransport(nil, "payment", option)}
+	resp, err := client.Post(server.URL, "text/plain", bytes.NewReader(nil))
+	if err != nil || resp.StatusCode != 503 {
+		t.Fatal(resp, err)
+	}
+	_ = resp.Body.Close()
+	if len(spans()) != 1 || !strings.Contains(seen.Get("Traceparent"), spans()[0].SpanContext().SpanID().String()) {
+		t.Errorf("%d spans, the dependency saw %q", len(spans()), seen.Get("Traceparent"))
+	}
+}
+
+func TestRetryAfterParsing(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for value, want := range map[string]time.Duration{"0": 0, "120": 2 * time.Minute, "4294967295": 4294967295 * time.Second, "Fri, 02 Jan 2026 03:05:05 GMT": time.Minute} {
+		if got, ok := retryAfter(http.Header{"Retry-After": {value}}, now); !ok || got != want {
+			t.Errorf("%q is %v (%v), want %v", value, got, ok, want)
+		}
+	}
+	for _, value := range []string{"", "-1", "1.5", "4294967296", "later"} {
+		if got, ok := retryAfter(http.Header{"Retry-After": {value}}, now); ok {
+			t.Errorf("%q is %v", value, got)
+		}
+	}
+}
