@@ -305,7 +305,9 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	}{
 		{"seconds", 503, func(time.Time) (string, string) { return "7", "" }, 7 * time.Second},
 		{"seconds with 429", 429, func(time.Time) (string, string) { return " 7 ", "" }, 7 * time.Second},
-		{"date", 503, func(now time.Time) (string, string) { return now.Add(90 * time.Second).UTC().Format(http.TimeFormat), "" }, 90 * time.Second},
+		{"date", 503, func(now time.Time) (string, string) {
+			return now.Add(90 * time.Second).UTC().Format(http.TimeFormat), ""
+		}, 90 * time.Second},
 		{"date by the server's clock", 503, func(now time.Time) (string, string) {
 			return now.Add(time.Hour + 5*time.Second).UTC().Format(http.TimeFormat), now.Add(time.Hour).UTC().Format(http.TimeFormat)
 		}, 5 * time.Second},
