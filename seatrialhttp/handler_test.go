@@ -119,9 +119,8 @@ func TestTracesTravel(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			if c.global != nil {
-				before := otel.GetTextMapPropagator()
 				otel.SetTextMapPropagator(c.global)
-				defer otel.SetTextMapPropagator(before)
+				defer otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator()) // none, as at the start
 			}
 			server, serverSpans := record()
 			client, clientSpans := record()
