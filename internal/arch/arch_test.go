@@ -166,6 +166,7 @@ var adapters = []string{
 
 // between are the imports of one adapter by another that are meant, with the reason.
 var between = map[string]string{
+	"internal/server/otlp → internal/server/intervals": "points are decoded into the form in which they are counted",
 	"internal/server/otlp → internal/server/traces":    "spans are decoded into the form in which they are kept",
 	"internal/server/httpapi → internal/server/traces": "the API answers with the trace store's trees",
 	"internal/server/console → internal/server/traces": "the pages show the trace store's trees",

@@ -10,10 +10,13 @@ import (
 
 // Codes of google.rpc.Code, as they stand in the body of a failure.
 const (
-	codeInvalid       = 3  // INVALID_ARGUMENT
-	codeExhausted     = 8  // RESOURCE_EXHAUSTED
-	codeUnimplemented = 12 // UNIMPLEMENTED
-	codeUnavailable   = 14 // UNAVAILABLE
+	codeInvalid         = 3  // INVALID_ARGUMENT
+	codePermission      = 7  // PERMISSION_DENIED
+	codeExhausted       = 8  // RESOURCE_EXHAUSTED
+	codeUnimplemented   = 12 // UNIMPLEMENTED
+	codeInternal        = 13 // INTERNAL
+	codeUnavailable     = 14 // UNAVAILABLE
+	codeUnauthenticated = 16 // UNAUTHENTICATED
 )
 
 // failure is an answer that takes nothing of the request. Of the statuses used here, senders

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -377,5 +378,56 @@ func TestGivenUpWhileWaiting(t *testing.T) {
 	r.ServeTraces(w, req)
 	if w.Code != http.StatusServiceUnavailable || r.Stats().InFlight != 0 {
 		t.Errorf("status %d, %+v", w.Code, r.Stats())
+	}
+}
+
+// Requests that somebody else refuses are answered in the form of OTLP, too.
+func TestRefuse(t *testing.T) {
+	for _, c := range []struct {
+		media, answer, retryAfter, wantRetryAfter string
+		status                                    int
+		code                                      int32
+	}{
+		{media: typeProtobuf, answer: typeProtobuf, status: 401, code: 16},
+		{media: typeJSON, answer: typeJSON, status: 403, code: 7},
+		{media: "text/html", answer: typeJSON, status: 401, code: 16},
+		{media: typeProtobuf, answer: typeProtobuf, status: 429, code: codeUnavailable, retryAfter: "7", wantRetryAfter: "7"},
+		{media: typeProtobuf, answer: typeProtobuf, status: 503, code: codeUnavailable, wantRetryAfter: "1"},
+		{media: typeJSON, answer: typeJSON, status: 500, code: 13},
+		{media: typeJSON, answer: typeJSON, status: 400, code: codeInvalid},
+	} {
+		req := httptest.NewRequest("POST", "/v1/traces", nil)
+		req.Header.Set("Content-Type", c.media)
+		w := httptest.NewRecorder()
+		if c.retryAfter != "" {
+			w.Header().Set("Retry-After", c.retryAfter)
+		}
+		Refuse(w, req, c.status, "who are you?")
+		res := w.Result()
+		var failed status.Status
+		unmarshalAs(t, res, &failed)
+		if res.StatusCode != c.status || res.Header.Get("Content-Type") != c.answer || failed.Code != c.code ||
+			failed.Message != "who are you?" || res.Header.Get("Retry-After") != c.wantRetryAfter {
+			t.Errorf("%s: %s as %s: %v, Retry-After %q", c.media, res.Status, res.Header.Get("Content-Type"), &failed, res.Header.Get("Retry-After"))
+		}
+	}
+}
+
+// Histogram counts may also come one by one, as old encoders of protobuf write them.
+func TestUnpackedBuckets(t *testing.T) {
+	buckets := []byte{2<<3 | 0, 3, 2<<3 | 0, 0, 2<<3 | 0, 4, 1<<3 | 0, 2} // offset 1, zigzag
+	attributes := slices.Concat(
+		field(1, append(field(1, []byte("seatrial.trial")), field(2, field(1, []byte("t")))...)),
+		field(1, append(field(1, []byte("seatrial.version")), field(2, field(1, []byte("t.1.0")))...)),
+		field(1, append(field(1, []byte("seatrial.arm")), field(2, field(1, []byte("control")))...)))
+	fixed := func(number byte, n uint64) []byte { return binary.LittleEndian.AppendUint64([]byte{number<<3 | 1}, n) }
+	body := inPoint(slices.Concat(attributes, fixed(2, 1), fixed(3, 2), fixed(4, 7), []byte{6<<3 | 0, 10}, field(8, buckets)))
+	var got sink
+	result, err := NewReceiver(Config{Outcomes: &got}).takeMetrics(body, encodingProtobuf)
+	if err != nil || result.rejected != 0 || len(got.points) != 1 {
+		t.Fatalf("%v, %+v, %d points", err, result, len(got.points))
+	}
+	if h := got.points[0].Latency; h.Offset != 1 || !slices.Equal(h.Counts, []uint64{3, 0, 4}) {
+		t.Errorf("histogram %+v", h)
 	}
 }
