@@ -14,6 +14,7 @@ const (
 	classAPI       class = iota // JSON in, JSON out
 	classStream                 // lives long, has no deadline
 	classTelemetry              // large bodies, its own limits
+	classProbe                  // for machines of operators, which may add parameters
 	classPage                   // for people: errors are pages
 )
 
@@ -85,9 +86,9 @@ func routes() []route {
 		{method: "POST", path: "/v1/traces", need: sdk, class: classTelemetry, handle: telemetry(func(c Config) http.Handler { return c.OTLPTraces })},
 		{method: "POST", path: "/v1/metrics", need: sdk, class: classTelemetry, handle: telemetry(func(c Config) http.Handler { return c.OTLPMetrics })},
 
-		{method: "GET", path: "/livez", need: auth.Anyone(), handle: (*call).livez},
-		{method: "GET", path: "/readyz", need: auth.Anyone(), handle: (*call).readyz},
-		{method: "GET", path: "/metrics", need: viewer, handle: (*call).metrics},
+		{method: "GET", path: "/livez", need: auth.Anyone(), class: classProbe, handle: (*call).livez},
+		{method: "GET", path: "/readyz", need: auth.Anyone(), class: classProbe, handle: (*call).readyz},
+		{method: "GET", path: "/metrics", need: viewer, class: classProbe, handle: (*call).metrics},
 
 		{method: "GET", path: "/{$}", need: viewer, class: classPage, handle: (*call).home},
 		{method: "GET", path: "/login", need: auth.Anyone(), class: classPage, handle: (*call).loginPage},
