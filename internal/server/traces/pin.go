@@ -48,6 +48,25 @@ func (s *Store) PinTrace(id string) bool {
 	return err == nil && s.Pin(parsed)
 }
 
+// Unpin releases a pin; the trace is then evicted like any other. Other ids are ignored.
+func (s *Store) Unpin(id TraceID) {
+	s.pins.mu.Lock()
+	if s.pins.has(id) {
+		s.pins.order = slices.DeleteFunc(s.pins.order, func(pinned TraceID) bool { return pinned == id })
+		s.pins.ids.Delete(id)
+		s.setPinned(id, false)
+	}
+	s.pins.mu.Unlock()
+	s.evict()
+}
+
+// UnpinTrace is [Store.Unpin] for an id in hex. What is not an id is ignored.
+func (s *Store) UnpinTrace(id string) {
+	if parsed, err := ParseTraceID(id); err == nil {
+		s.Unpin(parsed)
+	}
+}
+
 // setPinned moves a trace between the chains of its shard; false if it is not stored.
 func (s *Store) setPinned(id TraceID, pinned bool) bool {
 	shard := s.shard(id)
