@@ -49,7 +49,8 @@ func newSite(t *testing.T, handler http.HandlerFunc) *site {
 // seconds gives the longest duration that arrived, to 2 %.
 func (s *site) seconds() float64 {
 	longest := 0.0
-	for _, r := range s.taken {
+	taken, _ := s.reports()
+	for _, r := range taken {
 		for _, p := range r.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].GetExponentialHistogram().DataPoints {
 			var h outcome.Histogram
 			if err := h.ImportExponential(p.Scale, p.ZeroCount, p.GetPositive().GetOffset(), p.GetPositive().GetBucketCounts(), p.GetSum()); err != nil {

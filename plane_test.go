@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -219,6 +220,13 @@ func (p *plane) fail(status int) {
 		close(s)
 		delete(p.streams, s)
 	}
+}
+
+// reports gives those that were taken, and the bodies of all attempts.
+func (p *plane) reports() (taken []*collector.ExportMetricsServiceRequest, bodies [][]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.taken), slices.Clone(p.bodies)
 }
 
 // seen gives the number of streams and of full snapshots so far.

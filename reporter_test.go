@@ -60,11 +60,12 @@ func TestReportsAreRetried(t *testing.T) {
 					t.Errorf("took %v, want %v at least", took, test.longer)
 				}
 				status := c.Status()
-				if len(p.bodies) != test.attempts || status.ReportsDropped != test.dropped || status.ReportsQueued != 0 {
-					t.Errorf("%d attempts, %d dropped, %d queued; want %d, %d, 0", len(p.bodies), status.ReportsDropped, status.ReportsQueued, test.attempts, test.dropped)
+				taken, bodies := p.reports()
+				if len(bodies) != test.attempts || status.ReportsDropped != test.dropped || status.ReportsQueued != 0 {
+					t.Errorf("%d attempts, %d dropped, %d queued; want %d, %d, 0", len(bodies), status.ReportsDropped, status.ReportsQueued, test.attempts, test.dropped)
 				}
-				for _, body := range p.bodies {
-					if !bytes.Equal(body, p.bodies[0]) {
+				for _, body := range bodies {
+					if !bytes.Equal(body, bodies[0]) {
 						t.Error("a repetition differs, so the server cannot know it as one")
 					}
 				}
@@ -72,7 +73,7 @@ func TestReportsAreRetried(t *testing.T) {
 				if test.arrives {
 					want = 3
 				}
-				if got := outcomesOf(p.taken)[inTreatment].Requests; got != want {
+				if got := outcomesOf(taken)[inTreatment].Requests; got != want {
 					t.Errorf("%d requests arrived, want %d", got, want)
 				}
 			})
@@ -106,7 +107,8 @@ func TestReportsSurviveAnOutage(t *testing.T) {
 		p.mu.Unlock()
 		p.wantArrived(c, map[string]arrived{inTreatment: {Requests: 10 * minutes, New: 1, AtRisk: maxQueued + 1}})
 		last := uint64(0)
-		for _, r := range p.taken {
+		taken, _ := p.reports()
+		for _, r := range taken {
 			for _, point := range r.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].GetExponentialHistogram().DataPoints {
 				if point.StartTimeUnixNano < last {
 					t.Errorf("a report starts at %d, before the end of the last, %d", point.StartTimeUnixNano, last)
@@ -123,12 +125,12 @@ func TestReportsComeByThemselves(t *testing.T) {
 		c := p.open() // 5 s
 		work(t, c, 1)
 		time.Sleep(6 * time.Second)
-		if got := outcomesOf(p.taken)[inTreatment].Requests; got != 1 {
+		taken, _ := p.reports()
+		if got := outcomesOf(taken)[inTreatment].Requests; got != 1 {
 			t.Errorf("%d requests arrived, want 1", got)
 		}
-		before := len(p.bodies)
 		time.Sleep(time.Minute)
-		if len(p.bodies) != before {
+		if again, _ := p.reports(); len(again) != len(taken) {
 			t.Error("reports are sent although there is nothing to tell")
 		}
 	})
@@ -147,7 +149,8 @@ func TestCloseSends(t *testing.T) {
 			}
 		}
 		late.End(nil)
-		if got := outcomesOf(p.taken)[inTreatment].Requests; got != 2 {
+		taken, _ := p.reports()
+		if got := outcomesOf(taken)[inTreatment].Requests; got != 2 {
 			t.Errorf("%d requests arrived, want 2", got)
 		}
 		if s := c.Status(); s.State != StateClosed {

@@ -231,7 +231,7 @@ func TestPollWhileSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlane(t, valueAt(1))
 		p.setSilent(true)
-		c := p.open()
+		c := p.open(WithWait(2 * time.Minute))
 		wantRevision(t, c, 1)
 		p.change(valueAt(2))
 		time.Sleep(time.Minute)

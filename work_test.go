@@ -66,9 +66,8 @@ func (p *plane) arrivedAt(c *Client) map[string]arrived {
 	if err := c.Flush(p.t.Context()); err != nil {
 		p.t.Fatal(err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return outcomesOf(p.taken)
+	taken, _ := p.reports()
+	return outcomesOf(taken)
 }
 
 func (p *plane) wantArrived(c *Client, want map[string]arrived) {
