@@ -69,7 +69,11 @@ func withRules(why string, f flag.Flag, actions []trial.Action) string {
 	if len(f.Rules) == 0 || !slices.Contains(actions, trial.Action{Kind: trial.ActionPromote}) {
 		return why
 	}
-	return fmt.Sprintf("%s The %d rules of flag %s come first and still decide for whom they match.", why, len(f.Rules), f.Key)
+	rules := "1 rule comes"
+	if n := len(f.Rules); n > 1 {
+		rules = fmt.Sprintf("%d rules come", n)
+	}
+	return fmt.Sprintf("%s %s first on flag %s and still decide for their users.", why, rules, f.Key)
 }
 
 // catchAll gives the number of the first rule, from 1, behind which nobody with a targeting key

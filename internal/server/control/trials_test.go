@@ -296,7 +296,7 @@ func TestPromotion(t *testing.T) {
 		{name: "everybody, watched", watch: trial.Duration(time.Minute), watching: "on", promoted: "on", demoted: "off"},
 		{name: "everybody, not watched", promoted: "on"},
 		{name: "rules stay first", rules: []flag.Rule{rule("beta", "off")}, watch: trial.Duration(time.Minute),
-			watching: "on", promoted: "on", promotedRules: 1, demoted: "off", says: "The 1 rules of flag f come first"},
+			watching: "on", promoted: "on", promotedRules: 1, demoted: "off", says: "1 rule comes first on flag f"},
 		{name: "an audience, watched", audience: german, watch: trial.Duration(time.Minute),
 			watching: "off", promoted: "off", promotedRules: 1, demoted: "off"},
 		{name: "an audience, not watched", audience: german, promoted: "off", promotedRules: 1},
