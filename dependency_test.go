@@ -297,6 +297,9 @@ const (
 	breaks = `{"breaker":{"consecutiveFailures":2,"openFor":"1m"}}`
 )
 
+// quiet is a logger for clients that are made without Open.
+var quiet = slog.New(slog.DiscardHandler)
+
 var errDown = errors.New("down")
 
 // attempts gives how many attempts a failing call makes.
