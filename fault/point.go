@@ -79,7 +79,7 @@ func (p *Point) Armed() bool {
 	return c != nil && c.lease.Live()
 }
 
-// Active gives the number of calls under a fault now, and Injected that of all calls ever hit.
+// Active gives the number of calls under a fault now.
 func (p *Point) Active() int { return int(p.active.Load()) }
 
 // Injected gives the number of calls that were hit since the point was made.
@@ -107,7 +107,7 @@ func (p *Point) try(ctx context.Context, c *charge, call func(context.Context) e
 	if h == nil {
 		return call(ctx)
 	}
-	defer p.active.Add(-1)
+	defer func() { p.active.Add(-1) }()
 	p.injected.Add(1)
 	h.record(ctx)
 	switch {
@@ -256,8 +256,9 @@ const (
 
 const eventName = "seatrial.fault"
 
-// record marks the current span, if there is one.
+// record marks the current span, if there is one. A span that panics is not the call's problem.
 func (h *hit) record(ctx context.Context) {
+	defer func() { _ = recover() }()
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
 		return
