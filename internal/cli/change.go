@@ -124,19 +124,23 @@ func newChangeGet(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		d := details{json: change, rows: []detail{
-			{"revision", text("%d", change.Revision)},
-			{"time", ago(change.Time)},
-			{"actor", actor(change.Actor)},
-			{"reason", text("%s", change.Reason)},
-			{"hash", text("%s", change.Hash)},
-		}}
-		for _, op := range change.Ops {
-			d.rows = append(d.rows, detail{op.Kind + " " + op.Key, text("%s", showValue(op))})
-		}
-		return a.printDetails(d)
+		return a.printDetails(changeDetails(change))
 	})
 	return cmd
+}
+
+func changeDetails(change api.Change) details {
+	d := details{json: change, rows: []detail{
+		{"revision", text("%d", change.Revision)},
+		{"time", ago(change.Time)},
+		{"actor", actor(change.Actor)},
+		{"reason", text("%s", change.Reason)},
+		{"hash", text("%s", change.Hash)},
+	}}
+	for _, op := range change.Ops {
+		d.rows = append(d.rows, detail{op.Kind + " " + op.Key, text("%s", showValue(op))})
+	}
+	return d
 }
 
 func showValue(op api.Op) string {

@@ -37,7 +37,7 @@ func newEval(a *app) *cobra.Command {
 		if err != nil {
 			return orSuggest(err, "flag", args[0], known(cmd.Context(), c, flagNames))
 		}
-		if err := a.printEvaluation(e); err != nil {
+		if err := a.printDetails(evaluationDetails(e)); err != nil {
 			return err
 		}
 		if e.ErrorCode == string(eval.ErrorFlagNotFound) {
@@ -77,7 +77,7 @@ func parseContext(given, key string, attributes []string) (map[string]any, error
 	return context, nil
 }
 
-func (a *app) printEvaluation(e api.Evaluation) error {
+func evaluationDetails(e api.Evaluation) details {
 	value := compact(e.Value)
 	if len(e.Value) == 0 || value == "null" && e.Variant == "" {
 		value = "(the value in the code)"
@@ -95,7 +95,7 @@ func (a *app) printEvaluation(e api.Evaluation) error {
 	for _, raw := range e.Explanation {
 		d.rows = append(d.rows, explained(raw))
 	}
-	return a.printDetails(d)
+	return d
 }
 
 // explained shows one step of the explanation; the one that decided is marked.

@@ -55,15 +55,19 @@ func newSegmentGet(a *app) *cobra.Command {
 		if err != nil {
 			return orSuggest(err, "segment", args[0], known(cmd.Context(), c, segmentNames))
 		}
-		return a.printDetails(details{json: s, rows: []detail{
-			{"segment", text("%s", s.Key)},
-			{"description", text("%s", s.Description)},
-			{"when", text("%s", segmentWhen(s.Segment))},
-			{"members", text("%s", strings.Join(s.Members, "\n"))},
-			{"revision", text("%d", s.Revision)},
-		}})
+		return a.printDetails(segmentDetails(s))
 	})
 	return cmd
+}
+
+func segmentDetails(s api.Segment) details {
+	return details{json: s, rows: []detail{
+		{"segment", text("%s", s.Key)},
+		{"description", text("%s", s.Description)},
+		{"when", text("%s", segmentWhen(s.Segment))},
+		{"members", text("%s", strings.Join(s.Members, "\n"))},
+		{"revision", text("%d", s.Revision)},
+	}}
 }
 
 // segmentEdit is what the command line changes about a segment.

@@ -84,7 +84,7 @@ func (n trialNoun) newList(a *app, empty string) *cobra.Command {
 }
 
 func trialTable(trials []api.Trial, empty string) table {
-	t := table{json: trials, head: trialColumns, empty: empty}
+	t := table{json: outputsOf(trials), head: trialColumns, empty: empty}
 	for _, one := range trials {
 		step, share := trialPlace(one)
 		t.rows = append(t.rows, []cell{text("%s", one.Spec.Name), trialStatus(one.State), text("%s", step), text("%s", share),
@@ -152,7 +152,7 @@ func (n trialNoun) newAct(a *app, verb trial.Verb, short, done string) *cobra.Co
 		if err != nil {
 			return err
 		}
-		return a.wrote(writing{}, t, "%s %s", args[0], done)
+		return a.wrote(writing{}, outputOf(t), "%s %s", args[0], done)
 	})
 	return cmd
 }
@@ -160,7 +160,7 @@ func (n trialNoun) newAct(a *app, verb trial.Verb, short, done string) *cobra.Co
 // started reports a trial that was started, and follows it if that was asked for.
 func (a *app) started(ctx context.Context, c *api.Client, n trialNoun, t api.Trial, w writing, watch bool) error {
 	step, share := trialPlace(t)
-	shown := any(t)
+	shown := any(outputOf(t))
 	if watch {
 		shown = nil // watching prints it
 	}

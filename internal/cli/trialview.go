@@ -198,7 +198,7 @@ func nextCommands(noun trialNoun, t api.Trial) []string {
 func (a *app) printTrial(noun trialNoun, t api.Trial) error {
 	switch a.format() {
 	case formatJSON:
-		return a.printJSON(t)
+		return a.printJSON(outputOf(t))
 	case formatTSV:
 		return writeTSV(a.out, trialTSV(t))
 	}

@@ -43,15 +43,18 @@ func newVersion(a *app) *cobra.Command {
 		Example: "  seatrial version\n  seatrial version -o json",
 	}
 	cmd.RunE = func(*cobra.Command, []string) error {
-		b := readBuildInfo()
-		revision := text("%s", b.Revision)
-		if b.Modified {
-			revision.shown = b.Revision + " with changes"
-		}
-		return a.printDetails(details{json: b, rows: []detail{
-			{"seatrial", text("%s", b.Version)}, {"revision", revision}, {"time", text("%s", b.Time)},
-			{"go", text("%s", b.Go)}, {"platform", text("%s", b.Platform)},
-		}})
+		return a.printDetails(versionDetails(readBuildInfo()))
 	}
 	return cmd
+}
+
+func versionDetails(b buildInfo) details {
+	revision := text("%s", b.Revision)
+	if b.Modified {
+		revision.shown = b.Revision + " with changes"
+	}
+	return details{json: b, rows: []detail{
+		{"seatrial", text("%s", b.Version)}, {"revision", revision}, {"time", text("%s", b.Time)},
+		{"go", text("%s", b.Go)}, {"platform", text("%s", b.Platform)},
+	}}
 }

@@ -114,7 +114,7 @@ func (a *app) showChanges(noun trialNoun) func(api.Trial) error {
 		seen = line
 		switch a.format() {
 		case formatJSON:
-			return a.printLine(t)
+			return a.printLine(outputOf(t))
 		case formatTSV:
 			return writeTSV(a.out, [][]cell{watchRow(t)})
 		}
@@ -168,7 +168,7 @@ func (a *app) statusOf(ctx context.Context, c *api.Client, name string, timeout 
 	if err != nil {
 		return err
 	}
-	if err := a.print(table{json: t, head: watchColumns, rows: [][]cell{watchRow(t)}}); err != nil {
+	if err := a.print(table{json: outputOf(t), head: watchColumns, rows: [][]cell{watchRow(t)}}); err != nil {
 		return err
 	}
 	return exitOfResult(t.State.Result)
