@@ -56,32 +56,37 @@ type Metadata struct {
 // Like every evaluation it never blocks, does no I/O and never panics; ctx may be nil, and so may
 // the client be.
 func (c *Client) Bool(ctx context.Context, key string, def bool) bool {
-	value, _, _ := evaluate(c, ctx, key, def, boolOf)
+	var result eval.Result
+	value, _ := evaluate(c, ctx, key, def, boolOf, &result)
 	return value
 }
 
 // String is [Client.Bool] for a string flag.
 func (c *Client) String(ctx context.Context, key, def string) string {
-	value, _, _ := evaluate(c, ctx, key, def, stringOf)
+	var result eval.Result
+	value, _ := evaluate(c, ctx, key, def, stringOf, &result)
 	return value
 }
 
 // Int is [Client.Bool] for an integer flag.
 func (c *Client) Int(ctx context.Context, key string, def int64) int64 {
-	value, _, _ := evaluate(c, ctx, key, def, intOf)
+	var result eval.Result
+	value, _ := evaluate(c, ctx, key, def, intOf, &result)
 	return value
 }
 
 // Float is [Client.Bool] for a float flag; the value of an integer flag is converted.
 func (c *Client) Float(ctx context.Context, key string, def float64) float64 {
-	value, _, _ := evaluate(c, ctx, key, def, floatOf)
+	var result eval.Result
+	value, _ := evaluate(c, ctx, key, def, floatOf, &result)
 	return value
 }
 
 // Object is [Client.Bool] for an object flag. The map is a copy of the flag's value that the
 // caller may modify, or def itself.
 func (c *Client) Object(ctx context.Context, key string, def map[string]any) map[string]any {
-	value, _, _ := evaluate(c, ctx, key, def, objectOf)
+	var result eval.Result
+	value, _ := evaluate(c, ctx, key, def, objectOf, &result)
 	return value
 }
 
@@ -125,48 +130,50 @@ func Decode[T any](c *Client, ctx context.Context, key string, def T) Evaluation
 	})
 }
 
-// evaluate is the one way to a value. The snapshot is nil before there is one.
-func evaluate[T any](c *Client, ctx context.Context, key string, def T, as func(any) (T, bool)) (T, eval.Result, *snapshot) {
+// evaluate is the one way to a value. The snapshot is nil before there is one. What explains the
+// value goes into result; a pointer, since copying that on the way up costs more than a flag
+// without rules does.
+func evaluate[T any](c *Client, ctx context.Context, key string, def T, as func(any) (T, bool), result *eval.Result) (T, *snapshot) {
 	if c == nil {
-		return def, notReady, nil
+		*result = notReady
+		return def, nil
 	}
 	at := c.current.Load()
 	if at == nil {
-		return def, notReady, nil
+		*result = notReady
+		return def, nil
 	}
-	return settle(c, ctx, at, at.flags.Flag(key), def, as)
+	return settle(c, ctx, at, at.flags.Flag(key), def, as, result), at
 }
 
 // settle evaluates a flag that was looked up (nil: not found) and records the exposure.
-func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, def T, as func(any) (T, bool)) (T, eval.Result, *snapshot) {
-	if f == nil {
-		return def, notFound, at
-	}
+func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, def T, as func(any) (T, bool), result *eval.Result) T {
 	where := scopeOf(ctx)
-	result := f.Evaluate(where.core())
+	*result = f.Evaluate(where.core())
 	value := def
 	if result.Value != nil {
 		converted, ok := as(result.Value)
 		if !ok {
-			return def, mismatch, at
+			*result = mismatch
+			return def
 		}
 		value = converted
 	}
 	if result.Role != eval.RoleNone {
-		c.expose(ctx, where, at, &result)
+		c.expose(ctx, where, at, result)
 	}
-	return value, result, at
+	return value
 }
 
 var (
 	notReady = eval.Result{Reason: eval.ReasonError, Error: eval.ErrorProviderNotReady}
-	notFound = eval.Result{Reason: eval.ReasonError, Error: eval.ErrorFlagNotFound}
 	mismatch = eval.Result{Reason: eval.ReasonError, Error: eval.ErrorTypeMismatch}
 )
 
 // detailed is evaluate with the result in public words.
 func detailed[T any](c *Client, ctx context.Context, key string, def T, as func(any) (T, bool)) Evaluation[T] {
-	value, result, at := evaluate(c, ctx, key, def, as)
+	var result eval.Result
+	value, at := evaluate(c, ctx, key, def, as, &result)
 	return describe(value, &result, at)
 }
 

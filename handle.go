@@ -54,28 +54,32 @@ func (f *Flag[T]) Key() string { return f.key }
 
 // Get gives the flag's value for the unit in ctx, the code default where it gives none.
 func (f *Flag[T]) Get(ctx context.Context) T {
-	value, _, _ := f.evaluate(ctx)
+	var result eval.Result
+	value, _ := f.evaluate(ctx, &result)
 	return value
 }
 
 // Details is Get with the reason for the value.
 func (f *Flag[T]) Details(ctx context.Context) Evaluation[T] {
-	value, result, at := f.evaluate(ctx)
+	var result eval.Result
+	value, at := f.evaluate(ctx, &result)
 	return describe(value, &result, at)
 }
 
-func (f *Flag[T]) evaluate(ctx context.Context) (T, eval.Result, *snapshot) {
+func (f *Flag[T]) evaluate(ctx context.Context, result *eval.Result) (T, *snapshot) {
 	if f.client == nil {
-		return f.def, notReady, nil
+		*result = notReady
+		return f.def, nil
 	}
 	at := f.client.current.Load()
 	if at == nil {
-		return f.def, notReady, nil
+		*result = notReady
+		return f.def, nil
 	}
 	found := f.found.Load()
 	if found == nil || found.in != at {
 		found = &lookup{in: at, flag: at.flags.Flag(f.key)}
 		f.found.Store(found) // two goroutines may both do this; they store the same
 	}
-	return settle(f.client, ctx, at, found.flag, f.def, f.as)
+	return settle(f.client, ctx, at, found.flag, f.def, f.as, result), at
 }

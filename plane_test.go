@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seatrial/seatrial/internal/core/eval"
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/memnet"
 	collector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
@@ -310,7 +311,9 @@ func userIn(t testing.TB, c *Client, key string, a arm) string {
 	for i := range 10_000 {
 		user := fmt.Sprint("user-", i)
 		ctx := WithContext(t.Context(), NewContext(user))
-		if _, r, _ := evaluate(c, ctx, key, any(nil), func(v any) (any, bool) { return v, true }); r.Role != 0 && armOf(r.Role) == a {
+		var r eval.Result
+		evaluate(c, ctx, key, any(nil), func(v any) (any, bool) { return v, true }, &r)
+		if r.Role != 0 && armOf(r.Role) == a {
 			return user
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seatrial/seatrial/internal/core/eval"
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/outcome"
 	collector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
@@ -273,7 +274,7 @@ func TestOldSnapshotFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, w := c.Begin(WithContext(t.Context(), NewContext(user)))
-		settle(c, ctx, old, old.flags.Flag("f"), false, boolOf)
+		settle(c, ctx, old, old.flags.Flag("f"), false, boolOf, &eval.Result{})
 		c.Bool(ctx, "f", false)
 		w.End(nil)
 		p.wantArrived(c, map[string]arrived{
