@@ -10,7 +10,9 @@
 //   - [RelativeRate]: is the bad share of the treatment more (or less) than r0 times the control's?
 //     For rare events; indifferent to drift and to a changing split.
 //   - [Difference]: is it more (or less) than δ above the control's? Sharper for common events.
-//   - [Guard]: both together under one tolerance, with the alarm for any harm.
+//   - [LateRate], [Recent]: the same two questions, for harm that begins late and for base rates
+//     that jump.
+//   - [Guard]: all of them together under one tolerance, with the alarm for any harm.
 //   - [MeanLogE], [WeightedMeanLogE], [Blame]: several guards at one level.
 //   - [RatioSequence]: estimate with interval valid at any time, for display.
 //   - [SampleRatio], [DirichletLogBF]: does the split of units match the expected one?

@@ -3,8 +3,9 @@ package evidence
 // Guard judges one kind of bad event under one tolerance: the larger of a relative and an
 // absolute margin. "Harm" must exceed both, "no worse" may stay under either.
 //
-// The absolute margin is tested by [Difference] and [Recent] together (the mean of their
-// e-values), the relative one by [RelativeRate].
+// Each margin is tested by a process for steady conditions and one for sudden change, and the
+// mean of their e-values counts: the absolute margin by [Difference] and [Recent], the relative
+// one by [RelativeRate] and (for harm) [LateRate].
 //
 //   - Harm, H0 "within the relative or within the absolute margin": the smaller of the two
 //     e-values, as H0 is a union and one of the two is valid on either part. It presumes that
@@ -23,6 +24,7 @@ type Guard struct {
 
 	AnyHarm           RelativeRate `json:"anyHarm,omitzero"`
 	HarmRate          RelativeRate `json:"harmRate,omitzero"`
+	HarmLate          LateRate     `json:"harmLate,omitzero"`
 	NoWorseRate       RelativeRate `json:"noWorseRate,omitzero"`
 	HarmDifference    Difference   `json:"harmDifference,omitzero"`
 	NoWorseDifference Difference   `json:"noWorseDifference,omitzero"`
@@ -45,6 +47,7 @@ func NewGuard(relative, absolute float64) Guard {
 	g := Guard{Relative: relative, Absolute: absolute, AnyHarm: NewHarmRate(1)}
 	if relative > 0 {
 		g.HarmRate = NewHarmRate(1 + relative)
+		g.HarmLate = NewLateHarmRate(1 + relative)
 	}
 	if relative > 0 || absolute == 0 {
 		g.NoWorseRate = NewNoWorseRate(1 + relative)
@@ -62,6 +65,7 @@ func NewGuard(relative, absolute float64) Guard {
 func (g *Guard) Add(c Counts) {
 	g.AnyHarm.Add(c)
 	g.HarmRate.Add(c)
+	g.HarmLate.Add(c)
 	g.NoWorseRate.Add(c)
 	g.HarmDifference.Add(c)
 	g.NoWorseDifference.Add(c)
@@ -74,17 +78,18 @@ func (g *Guard) Add(c Counts) {
 
 // LogHarm is the log of the evidence that the treatment is worse than both margins allow.
 func (g *Guard) LogHarm() float64 {
-	switch {
-	case g.HarmRate.IsZero() && g.HarmDifference.IsZero():
+	if g.HarmRate.IsZero() && g.HarmDifference.IsZero() {
 		return g.AnyHarm.LogE()
+	}
+	relative := MeanLogE(g.HarmRate.LogE(), g.HarmLate.LogE())
+	absolute := MeanLogE(g.HarmDifference.LogE(), g.HarmRecent.LogE())
+	switch {
 	case g.HarmDifference.IsZero():
-		return g.HarmRate.LogE()
+		return relative
+	case g.HarmRate.IsZero():
+		return absolute
 	}
-	beyond := MeanLogE(g.HarmDifference.LogE(), g.HarmRecent.LogE())
-	if g.HarmRate.IsZero() {
-		return beyond
-	}
-	return min(g.HarmRate.LogE(), beyond)
+	return min(relative, absolute)
 }
 
 // LogNoWorse is the log of the evidence that the treatment keeps the tolerance.

@@ -1,0 +1,255 @@
+package evidence
+
+import (
+	"encoding/json"
+	"hash/fnv"
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// The vector of the reference, section 2 (f).
+func TestMeanRuleVector(t *testing.T) {
+	logs := []float64{math.Log(30), math.Log(3), math.Log(1.2), math.Log(0.5)}
+	near(t, "mean", math.Exp(MeanLogE(logs...)), 8.675, 1e-12)
+	if named := Blame(logs, 0.05); named != nil {
+		t.Errorf("blamed %v without an alarm", named)
+	}
+}
+
+func TestMeanOfNothing(t *testing.T) {
+	for name, got := range map[string]float64{
+		"no values":    MeanLogE(),
+		"no weights":   WeightedMeanLogE([]float64{3}, nil),
+		"bad weights":  WeightedMeanLogE([]float64{3, 4}, []float64{-1, math.NaN()}),
+		"equal":        MeanLogE(2, 2) - 2,
+		"one weight":   WeightedMeanLogE([]float64{3, 4}, []float64{0, 2}) - 4,
+		"minus Inf":    MeanLogE(math.Inf(-1), math.Log(2)),
+		"huge numbers": MeanLogE(1e300, 1e300) - 1e300,
+	} {
+		if math.Abs(got) > 1e-15 {
+			t.Errorf("%s: %v, want 0", name, got)
+		}
+	}
+}
+
+// Property: Blame is closed testing, computed by its definition over all subsets; what it names
+// is named only after an alarm of the mean, and the mean rule fires whenever Bonferroni does.
+func TestBlameIsClosedTesting(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		logs := rapid.SliceOfN(rapid.Float64Range(-8, 10), 1, 7).Draw(t, "logs")
+		alpha := rapid.SampledFrom([]float64{0.01, 0.05, 0.3}).Draw(t, "alpha")
+		named := Blame(logs, alpha)
+		var want []int
+		for j := range logs {
+			if everySet(logs, j, 1/alpha) {
+				want = append(want, j)
+			}
+		}
+		if sorted := slices.Sorted(slices.Values(named)); !slices.Equal(sorted, want) {
+			t.Fatalf("named %v, closed testing names %v", sorted, want)
+		}
+		if !slices.IsSortedFunc(named, func(a, b int) int { return -compareFloat(logs[a], logs[b]) }) {
+			t.Fatalf("named %v is not by strength in %v", named, logs)
+		}
+		mean := MeanLogE(logs...)
+		if len(named) > 0 && mean < math.Log(1/alpha)-1e-12 {
+			t.Fatalf("named %v at mean %v", named, mean)
+		}
+		if slices.Max(logs) >= math.Log(float64(len(logs))/alpha)+1e-12 && mean < math.Log(1/alpha) {
+			t.Fatal("Bonferroni alarms and the mean does not")
+		}
+		near := WeightedMeanLogE(logs, slices.Repeat([]float64{0.3}, len(logs)))
+		if math.Abs(near-mean) > 1e-12 {
+			t.Fatalf("with equal weights %v, want %v", near, mean)
+		}
+	})
+}
+
+// everySet reports whether the mean of every subset with j reaches the threshold.
+func everySet(logs []float64, j int, threshold float64) bool {
+	for set := range 1 << len(logs) {
+		if set>>j&1 == 0 {
+			continue
+		}
+		sum, n := 0.0, 0.0
+		for i := range logs {
+			if set>>i&1 == 1 {
+				sum, n = sum+math.Exp(logs[i]), n+1
+			}
+		}
+		if sum/n < threshold*(1-1e-12) {
+			return false
+		}
+	}
+	return true
+}
+
+func drawAny(t *rapid.T) Counts {
+	n := rapid.OneOf(rapid.Uint64Range(0, 3_000), rapid.Uint64(), rapid.Just(uint64(math.MaxUint64)))
+	return Counts{X: n.Draw(t, "x"), Mc: n.Draw(t, "mc"), Y: n.Draw(t, "y"), Mb: n.Draw(t, "mb")}
+}
+
+// Property: no counts, however extreme or contradictory, break a number, and everything comes
+// back from JSON with the same bits.
+func TestNoCountsBreakANumber(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := NewGuard(rapid.Float64Range(0, 12).Draw(t, "relative"), rapid.Float64Range(0, 0.6).Draw(t, "absolute"))
+		var ratio RatioSequence
+		var sample SampleRatio
+		for range rapid.IntRange(1, 20).Draw(t, "intervals") {
+			c := drawAny(t)
+			g.Add(c)
+			ratio.Add(c)
+			sample.Add(c.Mc, c.Mb, rapid.Float64Range(-0.1, 1.1).Draw(t, "share"))
+		}
+		low, high, value := ratio.Interval(0.05)
+		for _, v := range []float64{g.LogHarm(), g.LogNoWorse(), g.LogAnyHarm(), sample.LogE(), low, high, value} {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Fatalf("%v in %+v", v, g)
+			}
+		}
+		if !(low <= high && low >= MinRatio && high <= MaxRatio) {
+			t.Fatalf("interval %v to %v", low, high)
+		}
+		var g2 Guard
+		var ratio2 RatioSequence
+		var sample2 SampleRatio
+		again(t, g, &g2)
+		again(t, ratio, &ratio2)
+		again(t, sample, &sample2)
+		if g != g2 || ratio != ratio2 || sample != sample2 {
+			t.Fatal("JSON lost bits")
+		}
+	})
+}
+
+func again(t *rapid.T, from, into any) {
+	data, err := json.Marshal(from)
+	if err == nil {
+		err = json.Unmarshal(data, into)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The bits themselves are fixed: a change of them breaks the replay of stored logs, so it needs
+// a decision, not only a new number here.
+func TestBitsAreFixed(t *testing.T) {
+	g := NewGuard(0.2, 0.001)
+	var ratio RatioSequence
+	var sample SampleRatio
+	for i := range uint64(200) {
+		c := Counts{X: i * i % 7, Mc: 300 + i, Y: i * i % 11, Mb: 900 + 3*i}
+		g.Add(c)
+		ratio.Add(c)
+		sample.Add(c.Mc, c.Mb, 0.25)
+	}
+	data, err := json.Marshal([]any{g, ratio, sample})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := fnv.New64a()
+	h.Write(data)
+	if got := h.Sum64(); got != wantBits {
+		t.Errorf("hash of the state is %#x, want %#x", got, uint64(wantBits))
+	}
+}
+
+const wantBits = 0xd8236e27c7b946d
+
+// Property: the interval of a RatioSequence is the set of ratios that the definition gives, and
+// its estimate the ratio of greatest likelihood.
+func TestRatioIntervalIsTheSetOfItsDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := rapid.SliceOfN(rapid.Custom(drawCounts), 1, 6).Draw(t, "rows")
+		var s RatioSequence
+		for _, c := range rows {
+			s.Add(c)
+		}
+		logL := func(u float64) (sum float64) {
+			for _, c := range rows {
+				share := float64(c.Mc) / float64(c.Mc+c.Mb)
+				sum += float64(c.X)*u - float64(c.X+c.Y)*math.Log1p(share*math.Expm1(u))
+			}
+			return sum
+		}
+		mixture := 0.0
+		for k := range ratioPoints {
+			mixture += math.Exp(logL(ratioLog(k))) / ratioPoints
+		}
+		inside := func(u float64) bool { return math.Log(mixture)-logL(u) < math.Log(1/0.05) }
+		low, high, value := s.Interval(0.05)
+		for u := -3.99; u < 4; u += 0.03 {
+			r := math.Exp(u)
+			nearEdge := math.Abs(u-math.Log(low)) < 1e-6 || math.Abs(u-math.Log(high)) < 1e-6
+			if in := r > low && r < high; in != inside(u) && !nearEdge {
+				t.Fatalf("ratio %v: in the interval %v to %v is %v, by definition %v", r, low, high, in, !in)
+			}
+			if logL(u) > logL(math.Log(value))+1e-7 {
+				t.Fatalf("ratio %v is likelier than the estimate %v", r, value)
+			}
+		}
+	})
+}
+
+func TestStoredProcessesOfOtherRulesAreRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"another grid":   `{"r0":1.2,"direction":"harm","logS":[1,2,3]}`,
+		"no direction":   `{"r0":1.2,"logS":[1]}`,
+		"ratio too high": `{"r0":1e9,"direction":"no_worse","logS":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}`,
+		"not an object":  `[]`,
+	} {
+		e := NewHarmRate(2)
+		if err := json.Unmarshal([]byte(text), &e); err == nil || !reflect.DeepEqual(e, NewHarmRate(2)) {
+			t.Errorf("%s: error %v, and the process is %+v", name, err, e)
+		}
+	}
+}
+
+func FuzzRelativeRateJSON(f *testing.F) {
+	e := NewNoWorseRate(1.5)
+	e.Add(Counts{1, 100, 3, 100})
+	data, _ := json.Marshal(e)
+	f.Add(data)
+	f.Add([]byte(`{"r0":1e999}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var e, back RelativeRate
+		if json.Unmarshal(data, &e) != nil {
+			return
+		}
+		text, err := json.Marshal(e)
+		if err != nil || json.Unmarshal(text, &back) != nil || e != back {
+			t.Errorf("%s gave %+v, which came back as %+v: %v", data, e, back, err)
+		}
+	})
+}
+
+func TestAddIgnoresWhatSaysNothing(t *testing.T) {
+	for _, kind := range []process{new(RelativeRate), new(Difference), new(Recent), new(LateRate)} {
+		kind.Add(Counts{5, 10, 1, 10})
+		if kind.LogE() != 0 || !reflect.ValueOf(kind).Elem().IsZero() {
+			t.Errorf("the zero %T weighed an interval", kind)
+		}
+	}
+	g := NewGuard(0.2, 0.001)
+	for _, c := range []Counts{{}, {X: 3, Mc: 10}, {Y: 3, Mb: 10}} {
+		if g.Add(c); g != NewGuard(0.2, 0.001) {
+			t.Errorf("%+v, with one arm only, changed the evidence", c)
+		}
+	}
+	near(t, "p", AnytimeP(math.Log(20)), 0.05, 1e-15)
+	near(t, "p", AnytimeP(-3), 1, 0)
+}
+
+func BenchmarkGuardAdd(b *testing.B) {
+	g := NewGuard(0.2, 0.001)
+	b.ReportAllocs()
+	for b.Loop() {
+		g.Add(Counts{X: 3, Mc: 500, Y: 2, Mb: 500})
+	}
+}
