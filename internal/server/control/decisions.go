@@ -21,8 +21,9 @@ type Decision struct {
 	// Interval is the evidence of the decision; it is journalled in the same transaction. Nil
 	// if the event was none.
 	Interval *outcome.Interval
-	// Actions are what Next gave with it. ActionPromote and ActionDemote change the flag's
-	// default variant in the same change.
+	// Actions are what Next gave with it. ActionPromote and ActionDemote change the flag in the
+	// same change: its default variant or, for a trial with an audience, a last rule for that
+	// audience (promote.go says why).
 	Actions []trial.Action
 	// Reason for the log. Default: State.Why.
 	Reason string

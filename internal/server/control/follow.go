@@ -152,7 +152,6 @@ func (s *Service) advance(c Change) error {
 		return fmt.Errorf("control: revision %d: %w", c.Revision, err)
 	}
 	s.window.push(d, c)
-	s.dropStaleLive(c)
 	s.publish(set)
 	return nil
 }

@@ -28,15 +28,6 @@ func (s *Service) newest(entry TrialEntry) TrialEntry {
 	return entry
 }
 
-// dropStaleLive forgets the journalled states that a change has overtaken. The caller holds s.mu.
-func (s *Service) dropStaleLive(c Change) {
-	for _, op := range c.Ops {
-		if op.Kind == KindTrial {
-			delete(s.live, op.Key)
-		}
-	}
-}
-
 // loadLive reads the newest journalled state of every active trial.
 func (s *Service) loadLive(ctx context.Context, p *projection) (map[string]liveTrial, error) {
 	live := map[string]liveTrial{}
@@ -91,7 +82,8 @@ func (s *Service) refreshLive(ctx context.Context, name string) error {
 func (s *Service) setLive(name string, l liveTrial) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.trials[name].Revision == l.revision && l.state.Seq > s.live[name].state.Seq {
+	known := s.live[name]
+	if l.revision > known.revision || l.revision == known.revision && l.state.Seq > known.state.Seq {
 		s.live[name] = l
 	}
 }
