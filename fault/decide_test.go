@@ -77,7 +77,7 @@ func TestRateAndWeights(t *testing.T) {
 		}
 		for _, rate := range []float64{0, 0.001, 0.05, 0.5, 0.6, 1} {
 			program.Rate = rate
-			const draws = 100_000
+			const draws = 40_000
 			hits, byFault := 0, map[*Fault]int{}
 			for i := range draws {
 				f, _ := program.decide("payment", Assignment{Experiment: "storm", Seed: "1", Unit: units[i%len(units)], Call: uint64(i)}, caps)

@@ -72,7 +72,7 @@ const (
 // permit is the right to make one call, given by a phase.
 type permit struct {
 	phase *phase
-	began int64 // monotonic ns; 0 if nobody asks how long the call takes
+	began int64 // monotonic ns, not 0; or 0: closed, and nobody asks how long the call takes
 	place int   // half-open: index into probes
 	until int64 // half-open: until when the place is held
 }
@@ -161,21 +161,14 @@ func (b *Breaker) newPhase(s State, at int64) *phase {
 // admit gives a permit, or the reason why there is none.
 func (b *Breaker) admit() (permit, error) {
 	ph := b.phase.Load()
-	if ph.state == Closed {
-		return ph.admit(), nil
+	if ph.state == Closed && ph.slow.Load() == nil {
+		return permit{phase: ph}, nil
 	}
-	return b.admitProbe(ph)
+	return b.admitTimed(ph)
 }
 
-// admit gives a permit of a closed phase.
-func (ph *phase) admit() permit {
-	if ph.slow.Load() == nil {
-		return permit{phase: ph}
-	}
-	return permit{phase: ph, began: now()}
-}
-
-func (b *Breaker) admitProbe(ph *phase) (permit, error) {
+// admitTimed is admit where the clock matters.
+func (b *Breaker) admitTimed(ph *phase) (permit, error) {
 	at := now()
 	openFor := int64(b.policy.Load().OpenFor)
 	if ph.state == Open {
@@ -184,13 +177,13 @@ func (b *Breaker) admitProbe(ph *phase) (permit, error) {
 		}
 		ph = b.change(ph, HalfOpen, at)
 	}
-	if ph.state == Closed { // it closed while we looked
-		return ph.admit(), nil
+	if ph.state == Closed { // perhaps only while we looked
+		return permit{phase: ph, began: at | 1}, nil
 	}
 	for i := range ph.probes {
 		held := ph.probes[i].Load()
 		if held <= at && ph.probes[i].CompareAndSwap(held, at+openFor) {
-			return permit{phase: ph, began: at, place: i, until: at + openFor}, nil
+			return permit{phase: ph, began: at | 1, place: i, until: at + openFor}, nil
 		}
 	}
 	return permit{}, ph.refusal
@@ -199,6 +192,21 @@ func (b *Breaker) admitProbe(ph *phase) (permit, error) {
 // settle records the outcome of a permitted call. What was admitted by a phase that is over changes
 // nothing.
 func (b *Breaker) settle(p permit, class Class) {
+	if class == Success && p.began == 0 && p.phase.counts() == 0 {
+		return // as nearly always
+	}
+	b.record(p, class)
+}
+
+// counts tells what a closed phase has to do with a success, 0 for nothing.
+func (ph *phase) counts() int64 {
+	if ph.failing.Load() != nil {
+		return 1
+	}
+	return ph.failures.Load()
+}
+
+func (b *Breaker) record(p permit, class Class) {
 	switch {
 	case b.phase.Load() != p.phase:
 	case p.phase.state == HalfOpen:

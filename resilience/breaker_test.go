@@ -103,7 +103,7 @@ func TestB2_NoStepBackFromAnEarlierPhase(t *testing.T) {
 		}
 		wantState(t, b, Closed)
 		// A goroutine that saw the open phase and was then held up must not re-open trials.
-		if _, err := b.admitProbe(old); err != nil {
+		if _, err := b.admitTimed(old); err != nil {
 			t.Errorf("late look at the old phase: %v", err)
 		}
 		wantState(t, b, Closed)

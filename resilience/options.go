@@ -6,7 +6,7 @@ import "context"
 type Option interface{ apply(*options) }
 
 type options struct {
-	classify func(error) Class
+	classify func(error) Class // nil: Classify
 	feed     *feed
 }
 
@@ -37,7 +37,7 @@ func OnEvent(listener func(Event)) Option {
 }
 
 func collect(opts []Option) options {
-	o := options{classify: Classify}
+	var o options
 	for _, opt := range opts {
 		if opt != nil {
 			opt.apply(&o)
@@ -48,8 +48,19 @@ func collect(opts []Option) options {
 
 // class is the classification of an attempt whose caller holds ctx.
 func (o *options) class(ctx context.Context, err error) Class {
-	if err != nil && ctx.Err() != nil {
-		return Neutral
+	if err == nil && o.classify == nil {
+		return Success
 	}
-	return o.classify(err)
+	return o.classOf(ctx, err)
+}
+
+func (o *options) classOf(ctx context.Context, err error) Class {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return Neutral
+	case o.classify == nil:
+		return Classify(err)
+	default:
+		return o.classify(err)
+	}
 }
