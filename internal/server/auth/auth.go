@@ -137,8 +137,12 @@ func (a *Auth) Authorize(r *http.Request, need Need) (control.Principal, error) 
 	return p, nil
 }
 
+var kindNames = map[control.TokenKind]string{
+	control.TokenSDK: "SDK key", control.TokenAPI: "API token", control.TokenSession: "session",
+}
+
 func forbidden(p control.Principal, need Need) error {
-	what := fmt.Sprintf("%s %q has role %s, this needs role %s", p.Kind, p.Name, p.Role, need.role)
+	what := fmt.Sprintf("%s %q has role %s, this needs role %s", kindNames[p.Kind], p.Name, p.Role, need.role)
 	remedy := "use a token of that role"
 	if p.Role == control.RoleSDK {
 		remedy = "SDK keys only read snapshots and send telemetry; use an API token"
