@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"os"
+	"strings"
+
 	"github.com/seatrial/seatrial/internal/demo"
 	"github.com/spf13/cobra"
 )
@@ -22,6 +25,7 @@ The exit code is 0 if all scenes ended as they should, else 1.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Out, cfg.JSON, cfg.Screen = a.out, a.output == formatJSON, demoScreen{a.style}
+			cfg.Command = commandName()
 			cfg.Announce = func(server, token string) func() {
 				return a.announceLocal(connection{Server: server, Token: token})
 			}
@@ -40,6 +44,15 @@ The exit code is 0 if all scenes ended as they should, else 1.`,
 	flags.Uint64Var(&cfg.Seed, "seed", 1, "varies customers, working times and misfortunes")
 	flags.StringVar(&cfg.Addr, "addr", "127.0.0.1:8420", "address of the control plane; the next free port if it is taken")
 	return cmd
+}
+
+// commandName is how a person calls this program again: by its name, unless `go run` has built it
+// somewhere for this one call.
+func commandName() string {
+	if path, err := os.Executable(); err == nil && strings.Contains(path, "go-build") {
+		return "go run ./cmd/seatrial"
+	}
+	return "seatrial"
 }
 
 // demoScreen shows the demo in the command line's style.

@@ -35,6 +35,8 @@ type Config struct {
 	// Announce, if not nil, is told the control plane's address and a token for it, and gives
 	// what to call when both are gone.
 	Announce func(server, token string) (forget func())
+	// Command is how this program is called, for what is proposed to be tried. Default "seatrial".
+	Command string
 	// Logger gets what the control plane logs. Default: nothing.
 	Logger *slog.Logger
 }
@@ -45,6 +47,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Command == "" {
+		c.Command = "seatrial"
 	}
 	if c.Rate == 0 {
 		c.Rate = defaultRate

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/cli/api"
 	"github.com/seatrial/seatrial/internal/core/outcome"
+	"github.com/seatrial/seatrial/internal/core/trial"
 )
 
 const (
@@ -38,8 +39,10 @@ func (w *world) play(ctx context.Context, t *timeline, s scene) (SceneResult, er
 		return SceneResult{}, err
 	}
 	result := resultOf(s, ended)
-	result.Traces, err = w.evidence(ctx, ended.State.Exemplars)
 	result.Seconds = rounded(time.Since(begun))
+	if len(ended.State.Blamed) > 0 {
+		result.Traces, err = w.evidence(ctx, ended.State.Exemplars)
+	}
 	t.evidence(result)
 	return result, err
 }
@@ -48,14 +51,10 @@ func (w *world) play(ctx context.Context, t *timeline, s scene) (SceneResult, er
 func (w *world) follow(ctx context.Context, t *timeline, s scene, now api.Trial) (api.Trial, error) {
 	ticker := time.NewTicker(glance)
 	defer ticker.Stop()
-	var calm <-chan time.Time // when an incident is over
 	for !now.State.Ended() {
 		select {
 		case <-ctx.Done():
 			return now, context.Cause(ctx)
-		case <-calm:
-			t.add(event{Change: changeCalm, Text: "The warehouse database is back."})
-			calm = nil
 		case <-ticker.C:
 		}
 		before := now
@@ -65,15 +64,47 @@ func (w *world) follow(ctx context.Context, t *timeline, s scene, now api.Trial)
 		}
 		t.trial(&before, now)
 		t.progress(now, w.load.Stats())
-		if s.incident > 0 && now.State.Step == s.incidentStep {
-			if err := w.incident(ctx, s.incident); err != nil {
-				return now, err
-			}
-			t.add(event{Change: changeIncident, Text: fmt.Sprintf("The warehouse database fails over: for %v three in ten stock checks fail, for every user alike.", s.incident)})
-			calm, s.incident = time.After(s.incident), 0
+		if err := s.incident.look(ctx, w, t, now); err != nil {
+			return now, err
 		}
 	}
 	return now, nil
+}
+
+// incident is something that happens to everybody while a trial runs. A nil incident is none.
+type incident struct {
+	step  int // of the trial at which it begins, from 0
+	lasts time.Duration
+
+	until  time.Time   // zero: has not begun
+	before trial.State // when it began
+	over   bool
+}
+
+// look lets the incident begin when the trial is where it should, and tells of its end.
+func (i *incident) look(ctx context.Context, w *world, t *timeline, now api.Trial) error {
+	switch {
+	case i == nil || i.over || now.State.Step < i.step:
+		return nil
+	case i.until.IsZero():
+		i.until, i.before = time.Now().Add(i.lasts), now.State
+		t.add(event{Change: changeIncident, Text: fmt.Sprintf("The warehouse database fails over: for %v, three in ten stock checks fail, whoever asks.", i.lasts)})
+		return w.incident(ctx, i.lasts)
+	case time.Now().After(i.until):
+		i.over = true
+		t.add(event{Change: changeCalm, Text: fmt.Sprintf("The warehouse database is back. Meanwhile %s of the requests with the treatment failed, and %s in the control.",
+			since(i.before.Treatment, now.State.Treatment), since(i.before.Control, now.State.Control))})
+	}
+	return nil
+}
+
+// since gives the share of requests that failed between two totals.
+func since(before, now trial.Totals) string {
+	requests := now.Requests - before.Requests
+	if requests == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%.0f %%", float64(now.Bad-before.Bad)*100/float64(requests))
 }
 
 func resultOf(s scene, ended api.Trial) SceneResult {

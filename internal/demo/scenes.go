@@ -17,9 +17,8 @@ type scene struct {
 	// prepare, if not nil, is done before the trial starts, and told with the sentence it gives.
 	prepare func(ctx context.Context, w *world) (string, error)
 	spec    trial.Spec
-	// incident, if not 0, is how long the warehouse fails once the trial is at incidentStep.
-	incident     time.Duration
-	incidentStep int
+	// incident, if not nil, befalls everybody meanwhile.
+	incident *incident
 }
 
 // seconds of a plan.
@@ -37,7 +36,7 @@ func scenes() []scene {
 // wider are the tolerances that some seconds of traffic can prove something about.
 func wider() []trial.Guardrail {
 	return []trial.Guardrail{
-		{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Relative: 0.5, Absolute: 0.03},
+		{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Relative: 0.5, Absolute: 0.02},
 		{Name: "latency", Metric: trial.MetricLatency, Mode: trial.ModeEnforce, Relative: 0.5, Absolute: 0.1},
 	}
 }
@@ -65,16 +64,17 @@ func goodCanary() scene {
 			trial.Step{Share: percent(5), MinTime: seconds(4), MinUnits: 5},
 			trial.Step{Share: percent(25), MinTime: seconds(5), MinUnits: 20},
 			trial.Step{Share: percent(50), MinTime: seconds(5), MinUnits: 100, RequireSafe: true}),
-		incident: 5 * time.Second, incidentStep: 2,
+		incident: &incident{step: 2, lasts: 5 * time.Second},
 	}
 }
 
 func badCanary() scene {
 	return scene{
 		name: "bad-canary", title: "a bad canary",
-		about: "Express checkout goes to every tenth user. Tests and reviews found nothing wrong with it.",
+		about: "Express checkout goes to everybody in steps. Tests and reviews found nothing wrong with it.",
 		spec: rollout(expressTrial, flagExpress,
-			trial.Step{Share: percent(10), MinTime: seconds(15), MinUnits: 50},
+			trial.Step{Share: percent(10), MinTime: seconds(15), MinUnits: 20},
+			trial.Step{Share: percent(25), MinTime: seconds(5), MinUnits: 50},
 			trial.Step{Share: percent(50), MinTime: seconds(5), MinUnits: 100, RequireSafe: true}),
 	}
 }
@@ -86,7 +86,8 @@ func chaos(name string) trial.Spec {
 		Hypothesis: "orders go on as usual while payment has a bad day",
 		Steps:      []trial.Step{{Share: percent(10), MinTime: seconds(6), MinUnits: 50}},
 		Guardrails: []trial.Guardrail{
-			{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Absolute: 0.08},
+			{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Absolute: 0.05},
+			{Name: "slow orders", Metric: trial.MetricLatency, Mode: trial.ModeEnforce, Absolute: 0.05, Bounds: []float64{2}},
 		},
 		Interval: seconds(1), Deadline: trial.Duration(sceneLimit), MaxUnits: 400,
 	}

@@ -24,7 +24,7 @@ func TestPlansAreValid(t *testing.T) {
 		if err := spec.Validate(set); err != nil {
 			t.Errorf("scene %s: %v", s.name, err)
 		}
-		if s.incident > 0 && s.incidentStep >= len(spec.Steps) {
+		if s.incident != nil && s.incident.step >= len(spec.Steps) {
 			t.Errorf("scene %s: its incident would never come", s.name)
 		}
 	}

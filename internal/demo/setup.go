@@ -30,9 +30,9 @@ var groups = []string{"internal-users", "beta-testers"}
 // again, and stop asking when nothing works.
 func paymentPolicy() resilience.Policy {
 	return resilience.Policy{
-		Timeout:    2 * time.Second,
-		TryTimeout: 100 * time.Millisecond,
-		Retry:      &resilience.RetryPolicy{MaxAttempts: 5, BaseDelay: 5 * time.Millisecond, MaxDelay: 50 * time.Millisecond, Budget: 0.2},
+		Timeout:    3 * time.Second,
+		TryTimeout: 400 * time.Millisecond,
+		Retry:      &resilience.RetryPolicy{MaxAttempts: 6, BaseDelay: 5 * time.Millisecond, MaxDelay: 50 * time.Millisecond, Budget: 0.3},
 		Breaker:    &resilience.BreakerPolicy{FailureRatio: 0.5, Window: 5 * time.Second, MinCalls: 50, OpenFor: time.Second, Probes: 3},
 	}
 }
@@ -40,9 +40,9 @@ func paymentPolicy() resilience.Policy {
 // paymentTrouble is a bad day of the payment service: a third of the calls fail at once, hang, or
 // are cut off.
 func paymentTrouble() *fault.Program {
-	return &fault.Program{Point: "payment", Rate: 0.3, Faults: []fault.Fault{
+	return &fault.Program{Point: "payment", Rate: 0.35, Faults: []fault.Fault{
 		{Kind: fault.KindError, Weight: 2, Status: 503, Code: "UNAVAILABLE", Message: "payment is down"},
-		{Kind: fault.KindLatency, Weight: 1, Min: 150 * time.Millisecond, Max: 400 * time.Millisecond},
+		{Kind: fault.KindLatency, Weight: 1, Min: 500 * time.Millisecond, Max: 900 * time.Millisecond},
 		{Kind: fault.KindCancel, Weight: 1},
 	}}
 }

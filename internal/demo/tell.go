@@ -20,7 +20,7 @@ func (t *timeline) ready(w *world) {
 	t.add(event{Change: changeReady, Text: fmt.Sprintf("Control plane at %s, shop at %s, about %.0f checkouts a second.",
 		w.server.URL(), w.shop.URL(), w.cfg.Rate)})
 	t.add(event{Change: changeNote, Text: "Seconds of traffic cannot prove tight margins. So the trials here have steps of seconds " +
-		"and wide tolerances (such as 3 percentage points more errors); what `seatrial rollout start` uses by default is much stricter. " +
+		"and wide tolerances (such as 2 percentage points more errors); the defaults of `" + t.call + " rollout start` are much stricter. " +
 		"Controller, statistics and SDK are those of production, and no scene knows how it will end."})
 }
 
@@ -60,28 +60,28 @@ func moved(before, now *trial.State) bool {
 	return before.Phase != now.Phase || before.Step != now.Step || before.Result != now.Result
 }
 
-// planSentence says what will be judged.
+// planSentence says what will be judged, and with what tolerance.
 func planSentence(spec trial.Spec) string {
 	var rails []string
 	for _, g := range spec.Guardrails {
 		if g.Mode == trial.ModeEnforce {
-			rails = append(rails, g.Name+" "+tolerance(g))
+			rails = append(rails, g.Name+" up to "+tolerance(g))
 		}
 	}
-	return fmt.Sprintf("Trial %s of flag %s. Guardrails: %s.", spec.Name, spec.Flag, strings.Join(rails, ", "))
+	return fmt.Sprintf("Trial %s of flag %s tolerates %s.", spec.Name, spec.Flag, strings.Join(rails, ", "))
 }
 
-// tolerance in words: harm must exceed both margins.
+// tolerance in words: the larger of two margins.
 func tolerance(g trial.Guardrail) string {
-	points := fmt.Sprintf("%.3g percentage points", g.Absolute*100)
+	points := fmt.Sprintf("%.3g percentage points more", g.Absolute*100)
 	times := fmt.Sprintf("%.3g times the control's", 1+g.Relative)
 	switch {
 	case g.Relative == 0:
-		return "not over " + points + " above the control's"
+		return points + " than the control's"
 	case g.Absolute == 0:
-		return "not over " + times
+		return times
 	}
-	return "not over both " + times + " and " + points + " above"
+	return times + " or " + points
 }
 
 // progress shows on the status line how the trial stands between two changes.
@@ -97,14 +97,11 @@ func (t *timeline) progress(now api.Trial, s load.Stats) {
 		thousands(state.Control.Bad), thousands(state.Control.Requests), thousands(s.OK+s.Failed), thousands(s.Failed)))
 }
 
-// evidence names traces of what went wrong, with the command that shows them.
+// evidence names traces of what went wrong, for `seatrial trace get`.
 func (t *timeline) evidence(r SceneResult) {
-	if len(r.Traces) == 0 {
-		return
+	if len(r.Traces) > 0 {
+		t.add(event{Change: changeTraces, Trial: r.Trial, Text: "Failed requests to look at with `" + t.call + " trace get`: " + strings.Join(r.Traces, " ")})
 	}
-	t.add(event{Change: changeTraces, Trial: r.Trial, Text: fmt.Sprintf(
-		"%s users and %s requests got it, %s of the requests failed. Traces of failed ones: %s",
-		thousands(r.UsersAffected), thousands(r.RequestsAffected), thousands(r.RequestsFailed), strings.Join(r.Traces, " "))})
 }
 
 // summary ends the scenes.
@@ -143,24 +140,27 @@ func gap(text string, columns int) string {
 	return strings.Repeat(" ", max(columns-utf8.RuneCountInString(text), 1))
 }
 
-// whatNow says what can be tried while the shop goes on.
+// whatNow says what can be tried while the shop goes on. Programs were told all they need.
 func (t *timeline) whatNow(w *world, sum Summary) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	link := w.server.LoginLink()
 	if t.json {
-		t.encode(map[string]string{"type": "running", "server": w.server.URL(), "link": link})
 		return
 	}
-	commands := []string{"seatrial rollout list", "seatrial rollout get " + expressTrial, "seatrial flag list"}
+	commands := []string{"rollout list", "rollout get " + expressTrial, "chaos list", "flag list"}
 	for _, r := range sum.Scenes {
 		if len(r.Traces) > 0 {
-			commands = append(commands, "seatrial trace get "+r.Traces[0])
+			commands = append(commands, "trace get "+r.Traces[0])
 			break
 		}
 	}
-	t.write("\nThe shop goes on. Look around in another terminal:\n  " + strings.Join(commands, "\n  ") +
-		"\nOr log in with this link, good once: " + link + "\nCtrl-C ends everything and removes its data.\n")
+	var b strings.Builder
+	b.WriteString("\nThe shop goes on. Look around from another terminal:\n")
+	for _, c := range commands {
+		b.WriteString("  " + t.call + " " + c + "\n")
+	}
+	fmt.Fprintf(&b, "A link to log in, good once: %s\nCtrl-C ends everything and removes its data.\n", w.server.LoginLink())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.write(b.String())
 }
 
 // thousands writes n with separators.

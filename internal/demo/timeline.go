@@ -16,6 +16,7 @@ type timeline struct {
 	screen Screen
 	json   bool
 	start  time.Time
+	call   string // how this program is called
 
 	mu     sync.Mutex
 	out    io.Writer
@@ -24,7 +25,7 @@ type timeline struct {
 }
 
 func newTimeline(cfg Config) *timeline {
-	return &timeline{screen: cfg.Screen, json: cfg.JSON, out: cfg.Out, start: time.Now()}
+	return &timeline{screen: cfg.Screen, json: cfg.JSON, call: cfg.Command, out: cfg.Out, start: time.Now()}
 }
 
 // event is one change.
@@ -87,6 +88,9 @@ const wordColumns = 16
 // line writes "  12.3s  ~ step  Up to 5 %: …", broken on a terminal under its own start.
 func (t *timeline) line(e event) {
 	word := strings.ReplaceAll(string(e.Change), "_", " ")
+	if e.Change == changeScene {
+		word = "" // its heading stands above
+	}
 	mark := marks[e.Change]
 	shown := "  " + word
 	if icon := t.screen.Icon(mark); icon != "" {
@@ -136,11 +140,12 @@ func (t *timeline) show(status string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	width := t.screen.Width()
+	status = cut(status, width-1)
 	if t.json || width == 0 || status == t.status {
 		return
 	}
 	t.erase()
-	t.status = cut(status, width-1)
+	t.status = status
 	t.draw()
 }
 

@@ -34,26 +34,28 @@ type world struct {
 }
 
 // openWorld starts everything. On an error nothing is left behind.
-func openWorld(ctx context.Context, cfg Config) (w *world, err error) {
-	w = &world{cfg: cfg}
-	defer func() {
-		if err != nil {
-			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
-			defer cancel()
-			_ = w.close(ending)
-		}
-	}()
-	if err = w.startServer(ctx); err != nil {
-		return nil, err
+func openWorld(ctx context.Context, cfg Config) (*world, error) {
+	w := &world{cfg: cfg}
+	if err := w.open(ctx); err != nil {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
+		defer cancel()
+		return nil, errors.Join(err, w.close(ending))
+	}
+	return w, nil
+}
+
+func (w *world) open(ctx context.Context) error {
+	if err := w.startServer(ctx); err != nil {
+		return err
 	}
 	key, err := w.connect(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err = w.writeFlags(ctx); err != nil {
-		return nil, err
+	if err := w.writeFlags(ctx); err != nil {
+		return err
 	}
-	return w, w.startShop(ctx, key)
+	return w.startShop(ctx, key)
 }
 
 func (w *world) startServer(ctx context.Context) error {

@@ -30,7 +30,7 @@ type Config struct {
 	Users int
 	// Rate is the number of checkouts a second: above 0, at most 10,000, default 200.
 	Rate float64
-	// Concurrency bounds the checkouts under way at once: 1 to 10,000, default 64. A checkout
+	// Concurrency bounds the checkouts under way at once: 1 to 10,000, default 128. A checkout
 	// that would exceed it is not sent and counts as shed: a slow shop must not turn the
 	// generator into a queue.
 	Concurrency int
@@ -63,7 +63,7 @@ func New(cfg Config) (*Generator, error) {
 		cfg.Rate = 200
 	}
 	if cfg.Concurrency == 0 {
-		cfg.Concurrency = 64
+		cfg.Concurrency = 128
 	}
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("load: %w", err)

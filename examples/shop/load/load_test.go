@@ -73,13 +73,13 @@ func TestLoadIsAnOpenLoop(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		shop *answers
-		want Stats // of 10 s at 200 a second, 64 at once
+		want Stats // of 10 s at 200 a second, 128 at once
 	}{
 		{"fast shop", &answers{takes: 10 * time.Millisecond, status: 201}, Stats{OK: 1_998}},
 		{"failing shop", &answers{takes: 10 * time.Millisecond, status: 503}, Stats{Failed: 1_998}},
 		{"unreachable shop", &answers{takes: 10 * time.Millisecond, err: errors.New("refused")}, Stats{Failed: 1_998}},
-		// 64 slots of a second each: the rest is shed, and those at the end are cut off.
-		{"slow shop", &answers{takes: time.Second, status: 201}, Stats{OK: 9 * 64, Shed: 2_000 - 640}},
+		// 128 slots of a second each: the rest is shed, and those at the end are cut off.
+		{"slow shop", &answers{takes: time.Second, status: 201}, Stats{OK: 9 * 128, Shed: 2_000 - 1_280}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
