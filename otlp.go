@@ -239,6 +239,53 @@ func (p *wire) series(field int, s *seriesReport, a arm) {
 	p.attribute(field, outcome.AttrVariant, s.variants[a])
 }
 
+// partialSuccess reads from an ExportMetricsServiceResponse how many points were rejected, and
+// why. Anything that is not one says nothing.
+func partialSuccess(response []byte) (rejected uint64, why string) {
+	eachField(response, func(field int, _ uint64, partial []byte) {
+		if field != 1 {
+			return
+		}
+		eachField(partial, func(field int, n uint64, text []byte) {
+			switch field {
+			case 1:
+				rejected = n
+			case 2:
+				why = string(text)
+			}
+		})
+	})
+	return rejected, why
+}
+
+// eachField visits the varint and length-delimited fields of a message, up to the first thing
+// that is neither.
+func eachField(message []byte, visit func(field int, n uint64, data []byte)) {
+	for len(message) > 0 {
+		tag, size := binary.Uvarint(message)
+		if size <= 0 {
+			return
+		}
+		n, more := binary.Uvarint(message[size:])
+		if more <= 0 {
+			return
+		}
+		message = message[size+more:]
+		switch tag & 7 {
+		case wireVarint:
+			visit(int(tag>>3), n, nil)
+		case wireLength:
+			if n > uint64(len(message)) {
+				return
+			}
+			visit(int(tag>>3), 0, message[:n])
+			message = message[n:]
+		default:
+			return
+		}
+	}
+}
+
 func (p *wire) exemplars(list []outcome.Exemplar) {
 	for i := range list {
 		trace, _ := hex.DecodeString(list[i].TraceID)

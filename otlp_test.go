@@ -8,8 +8,10 @@ import (
 
 	"github.com/seatrial/seatrial/internal/core/eval"
 	"github.com/seatrial/seatrial/internal/core/outcome"
+	collector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 )
 
@@ -203,4 +205,35 @@ func TestInstanceIDs(t *testing.T) {
 	if a == b || len(a) != 36 || a[14] != '4' {
 		t.Errorf("%q, %q: want two UUIDs of version 4", a, b)
 	}
+}
+
+func TestPartialSuccess(t *testing.T) {
+	data, err := proto.Marshal(&collector.ExportMetricsServiceResponse{
+		PartialSuccess: &collector.ExportMetricsPartialSuccess{RejectedDataPoints: 300, ErrorMessage: "no arm"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, why := partialSuccess(data); n != 300 || why != "no arm" {
+		t.Errorf("%d, %q", n, why)
+	}
+	for cut := range data { // torn at every place: nothing, or what was read up to there
+		if n, _ := partialSuccess(data[:cut]); n != 0 {
+			t.Errorf("cut after %d bytes: %d", cut, n)
+		}
+	}
+}
+
+func FuzzPartialSuccess(f *testing.F) {
+	f.Add([]byte("\x0a\x0b\x08\xac\x02\x12\x06no arm"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		n, why := partialSuccess(data)
+		var want collector.ExportMetricsServiceResponse
+		if err := proto.Unmarshal(data, &want); err == nil && want.ProtoReflect().GetUnknown() == nil &&
+			want.PartialSuccess.ProtoReflect().GetUnknown() == nil {
+			if p := want.PartialSuccess; p.GetRejectedDataPoints() != int64(n) || p.GetErrorMessage() != why {
+				t.Fatalf("%d, %q, want %v", n, why, p)
+			}
+		}
+	})
 }

@@ -32,6 +32,7 @@ type plane struct {
 	silent    bool                 // streams send no bookmarks, and new ones nothing at all
 	status    int                  // of the stream and the snapshot; 0: all is well
 	retry     string               // Retry-After of that
+	slow      time.Duration        // that the snapshot takes
 	positions []string             // Last-Event-ID of each stream
 	snapshots int                  // full snapshots that were served
 	bodies    [][]byte             // of all attempts to report, as they came
@@ -125,6 +126,7 @@ func (p *plane) stream(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *plane) snapshot(w http.ResponseWriter, r *http.Request) {
+	time.Sleep(p.slow)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

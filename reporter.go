@@ -207,7 +207,10 @@ func (r *reporter) send(body []byte) (retrial, error) {
 		return retrial{worthIt: true}, err
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // the connection can be used again
+	answer, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // read, the connection can be used again
+	if rejected, why := partialSuccess(answer); rejected > 0 && res.StatusCode < 300 {
+		r.client.config.logger.Warn("seatrial: some outcomes were refused and are lost", "points", rejected, "why", why)
+	}
 	return judge(res)
 }
 

@@ -114,7 +114,10 @@ func (f *follower) streamOnce(ctx context.Context) interruption {
 			return interruption{err: causeOf(ctx, err)}
 		}
 		drip.Reset(eventTimeout)
-		if wait, err := f.handle(ctx, e); err != nil {
+		idle.Stop() // a snapshot may take its time, during which nobody listens
+		wait, err := f.handle(ctx, e)
+		idle.Reset(idleTimeout)
+		if err != nil {
 			return interruption{err: ignoreGoaway(err), after: wait}
 		}
 	}

@@ -119,6 +119,21 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// A snapshot may take longer than the stream may be silent.
+func TestSlowSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane(t, valueAt(1))
+		p.slow = 25 * time.Second
+		c := p.open()
+		p.change(valueAt(2)) // the next bookmark tells, in 5 s
+		time.Sleep(31 * time.Second)
+		wantRevision(t, c, 2)
+		if streams, _ := p.seen(); streams != 1 {
+			t.Errorf("%d streams, want the one", streams)
+		}
+	})
+}
+
 func TestHistoryChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlane(t, valueAt(100))
