@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,7 +62,6 @@ func TestSilence(t *testing.T) {
 				acc := intervals.New(intervals.Limits{})
 				r.run(r.admin, acc)
 				f := &fleet{rig: r, to: acc}
-				time.Sleep(700 * time.Millisecond) // out of step with the controller
 				f.report(5*time.Second, 10*time.Minute)
 				for _, iv := range r.journal() {
 					if iv.State.Phase != trial.PhaseRunning {
@@ -91,8 +91,8 @@ func TestCommandBetween(t *testing.T) {
 		acc := intervals.New(intervals.Limits{})
 		r.run(&between{Service: r.admin, before: once(func() { r.command("pause") })}, acc)
 		f := &fleet{rig: r, to: acc}
-		f.report(5*time.Second, 29*time.Second)
-		time.Sleep(time.Second)
+		f.report(5*time.Second, 25*time.Second)
+		time.Sleep(6 * time.Second)
 		if s := r.trial().State; s.Phase != trial.PhasePaused || s.Seq != 2 {
 			t.Errorf("%s at interval %d", s.Phase, s.Seq)
 		}
@@ -162,10 +162,10 @@ func TestStoreUnavailable(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, every(5*time.Second))
 				acc := intervals.New(intervals.Limits{})
-				away := false
+				var away atomic.Bool
 				fail := func(when bool) func() error {
 					return func() error {
-						if away && when {
+						if away.Load() && when {
 							return errStore
 						}
 						return nil
@@ -175,9 +175,9 @@ func TestStoreUnavailable(t *testing.T) {
 				f := &fleet{rig: r, to: acc}
 				for range 3 {
 					f.report(2*time.Second, 20*time.Second)
-					away = true
+					away.Store(true)
 					f.report(2*time.Second, 41*time.Second)
-					away = false
+					away.Store(false)
 				}
 				time.Sleep(20 * time.Second)
 				r.wantAllWeighed()
@@ -230,8 +230,8 @@ func TestRestart(t *testing.T) {
 		time.Sleep(time.Minute)
 
 		acc = intervals.New(intervals.Limits{})
-		r.run(r.service(), acc)
 		restarted := time.Now()
+		r.run(r.service(), acc)
 		(&fleet{rig: r, to: acc}).report(5*time.Second, 31*time.Second)
 		list := r.journal()
 		if len(before) != 4 || len(list) != 6 {
@@ -240,7 +240,7 @@ func TestRestart(t *testing.T) {
 		if !list[4].Interval.From.Equal(restarted) {
 			t.Errorf("the first interval after the restart starts %v after it", list[4].Interval.From.Sub(restarted))
 		}
-		if a, b := list[4].State.Treatment.Requests, before[3].State.Treatment.Requests+60; a != b {
+		if a, b := list[4].State.Treatment.Requests, before[3].State.Treatment.Requests+2*20; a != b {
 			t.Errorf("%d requests, want %d", a, b)
 		}
 		if r.trial().State.Step != 1 {
@@ -255,16 +255,17 @@ func TestClockJumps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, every(15*time.Second), func(s *trial.Spec) { s.Deadline = trial.Duration(time.Hour) })
 		acc := intervals.New(intervals.Limits{})
-		var jump time.Duration
+		var jump atomic.Int64 // in nanoseconds
 		service, err := control.New(t.Context(), control.Config{Log: r.log, Journal: r.log, Environment: "test",
-			Now: func() time.Time { return time.Now().Add(jump) }})
+			Now: func() time.Time { return time.Now().Add(time.Duration(jump.Load())) }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.admin = service
 		r.run(service, acc)
 		f := &fleet{rig: r, to: acc}
-		for _, jump = range []time.Duration{0, 24 * time.Hour, -24 * time.Hour, 0} {
+		for _, by := range []time.Duration{0, 24 * time.Hour, -24 * time.Hour, 0} {
+			jump.Store(int64(by))
 			r.command("pause")
 			f.report(5*time.Second, time.Minute)
 			r.command("resume")
@@ -325,6 +326,7 @@ func TestEvidenceIsPinned(t *testing.T) {
 		go controller.New(controller.Config{Trials: r.admin, Outcomes: acc, Evidence: pins}, nil).Run(t.Context())
 		few := func(arm string) uint64 { return 1 }
 		(&fleet{rig: r, to: acc, bad: few}).report(time.Second, time.Minute)
+		synctest.Wait()
 		shown := r.trial().State.Exemplars
 		if len(shown) != outcome.MaxExemplars || len(pins.ids) != len(shown) {
 			t.Errorf("%d exemplars, %d pins", len(shown), len(pins.ids))
@@ -336,6 +338,7 @@ func TestEvidenceIsPinned(t *testing.T) {
 			return 0
 		}
 		(&fleet{rig: r, to: acc, bad: all}).report(time.Second, 6*time.Second)
+		synctest.Wait()
 		s := r.trial().State
 		if s.Result != trial.ResultRolledBack {
 			t.Fatalf("%s (%s): %s", s.Phase, s.Result, s.Why)

@@ -47,7 +47,7 @@ func TestTwoControllersMakeEachStepOnce(t *testing.T) {
 					}
 				})
 				fleets := r.racing(c.shared)
-				for range 12 * 60 {
+				for range 400 {
 					start := time.Now()
 					time.Sleep(1100 * time.Millisecond)
 					for _, f := range fleets {
