@@ -51,6 +51,7 @@ func parseStep(text string) (trial.Step, error) {
 	}
 	step := trial.Step{Share: share}
 	for _, f := range fields[1:] {
+		f = strings.TrimSpace(f)
 		if f == "safe" {
 			step.RequireSafe = true
 			continue

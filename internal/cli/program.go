@@ -41,7 +41,7 @@ func parseLatencyFault(text string) (fault.Fault, error) {
 
 // parseCancelFault reads a weight, "2", or the time until the call is cancelled, "10ms..50ms:2".
 func parseCancelFault(text string) (fault.Fault, error) {
-	if _, err := strconv.Atoi(text); err == nil {
+	if first, _, _ := strings.Cut(text, ":"); first != "" && strings.Trim(first, "0123456789") == "" {
 		text = ":" + text
 	}
 	what, f, err := parseFault(text, fault.KindCancel)

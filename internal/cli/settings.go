@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -166,7 +167,9 @@ func (a *app) settingsFile(path string) (map[string]string, error) {
 		return nil, usage(fmt.Errorf("--config: %w", err))
 	}
 	var fields map[string]any
-	if err := json.Unmarshal(document, &fields); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber() // 1000000 stays as it was written
+	if err := decoder.Decode(&fields); err != nil {
 		return nil, usage(fmt.Errorf("%s: must hold keys and values, such as \"addr: 127.0.0.1:8420\"", path))
 	}
 	known := map[string]bool{}
