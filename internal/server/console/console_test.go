@@ -66,12 +66,14 @@ func full() state {
 		{Name: "errors", Verdict: trial.VerdictUndecided, Treatment: trial.Count{Bad: 5, Of: 200}, Control: trial.Count{Bad: 2, Of: 200}, Ratio: trial.Estimate{Value: 2.5, Low: 0.9, High: 6.01}},
 		{Name: "latency", Verdict: trial.VerdictHarmful},
 	}
+	watched := spec
+	watched.Name, watched.Goal = "payment-slow", trial.GoalSurvive
 	ended := spec
 	ended.Name, ended.Goal = "payment-down", trial.GoalSurvive
 	over := trial.State{Phase: trial.PhaseEnded, Result: trial.ResultWeaknessFound, Why: "Payment failures reached the users.", EndedAt: time.Unix(60, 0),
 		Exemplars: []outcome.Exemplar{{TraceID: traces.TraceID{15: 1}.String(), Seconds: 0.25}, {TraceID: hostile}}}
 	return state{
-		trials: []control.TrialEntry{{Trial: control.Trial{Spec: spec, State: running}}, {Trial: control.Trial{Spec: ended, State: over}}},
+		trials: []control.TrialEntry{{Trial: control.Trial{Spec: spec, State: running}}, {Trial: control.Trial{Spec: watched, State: trial.State{Phase: trial.PhaseRunning}}}, {Trial: control.Trial{Spec: ended, State: over}}},
 		flags: []control.FlagEntry{
 			{Flag: flag.Flag{Key: "express-checkout", Kind: flag.KindRelease, Type: flag.TypeBoolean, Enabled: true, DefaultVariant: "off"}},
 			{Flag: flag.Flag{Key: "old", Kind: flag.KindConfig, Type: flag.TypeString}},
@@ -89,7 +91,7 @@ func TestThePageTellsHowTrialsStand(t *testing.T) {
 	text = strings.Join(strings.Fields(text), " ")
 	for _, part := range []string{
 		"Environment production , revision 2", "Ada (viewer)", "‖ holding", "Holding at 5 %.", "Share 5%", "Step 2 of 4",
-		"2.5% (5 of 200)", "1% (2 of 200)", "2.5× (0.9 to 6.01)", "◌ undecided", "✖ harmful", "seatrial rollout abort express",
+		"2.5% (5 of 200)", "1% (2 of 200)", "2.5× (0.9 to 6.01)", "◌ undecided", "✖ harmful", "seatrial rollout abort express", "▶ running", "seatrial chaos abort payment-slow",
 		"✖ weakness found", "Payment failures reached the users.", "Share 0%", "payment charge, 250ms", "1970-01-01 00:01:00 UTC",
 		"switched off", "code default", "removed flag old", "and 2 more",
 	} {
@@ -97,7 +99,7 @@ func TestThePageTellsHowTrialsStand(t *testing.T) {
 			t.Errorf("%q is not in the page: %s", part, text)
 		}
 	}
-	if strings.Contains(text, "chaos abort") {
+	if strings.Contains(text, "chaos abort payment-down") {
 		t.Error("a trial that has ended cannot be stopped")
 	}
 	if strings.Index(text, "controller") > strings.Index(text, "removed flag old") {
