@@ -196,7 +196,10 @@ func TestUnitOfWork(t *testing.T) {
 		},
 		"unit of another client": {
 			run: func(c *Client, in, _ context.Context) {
-				other, _ := Open(in)
+				other, err := Open(in, WithServer(c.config.server), WithKey("key"), WithHTTPClient(c.config.http))
+				if err != nil {
+					panic(err)
+				}
 				defer other.Close(in)
 				ctx, w := other.Begin(in)
 				c.Bool(ctx, "f", false)
