@@ -1,0 +1,378 @@
+package eval
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
+	"pgregory.net/rapid"
+)
+
+func clause(attribute string, op flag.Op, values ...string) flag.Condition {
+	c := flag.Condition{Attribute: attribute, Op: op}
+	for _, v := range values {
+		c.Values = append(c.Values, json.RawMessage(v))
+	}
+	return c
+}
+
+func stringFlag(key string, rules ...flag.Rule) flag.Flag {
+	f := flag.Flag{Key: key, Kind: flag.KindRelease, Type: flag.TypeString, Enabled: true, DefaultVariant: "off", Rules: rules}
+	for _, name := range []string{"on", "off", "red", "blue"} {
+		f.Variants = append(f.Variants, flag.Variant{Name: name, Value: json.RawMessage(`"` + strings.ToUpper(name) + `"`)})
+	}
+	return f
+}
+
+func compile(t testing.TB, set flag.Set) *Snapshot {
+	t.Helper()
+	s, err := Compile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var beta = flag.Segment{Key: "beta", Members: []string{"u1", "u2"}, When: &flag.Condition{Attribute: "plan", Op: flag.OpIn, Values: []json.RawMessage{[]byte(`"pro"`)}}}
+
+func TestConditions(t *testing.T) {
+	many := []string{`"a"`, `"b"`, `"c"`, `"d"`, `"e"`, `"f"`, `"g"`, `"h"`, `"i"`, `1`, `true`}
+	tests := []struct {
+		name    string
+		when    flag.Condition
+		value   any // of attribute x; "absent" for none
+		matches bool
+	}{
+		{"in text", clause("x", flag.OpIn, `"a"`, `"b"`), "b", true},
+		{"not in text", clause("x", flag.OpIn, `"a"`), "A", false},
+		{"in many", clause("x", flag.OpIn, many...), "i", true},
+		{"not in many", clause("x", flag.OpIn, many...), "z", false},
+		{"number among many", clause("x", flag.OpIn, many...), 1, true},
+		{"truth among many", clause("x", flag.OpIn, many...), true, true},
+		{"number is no text", clause("x", flag.OpIn, `"1"`), 1, false},
+		{"in numbers", clause("x", flag.OpIn, "1", "2.5"), 2.5, true},
+		{"int8", clause("x", flag.OpIn, "7"), int8(7), true}, {"int16", clause("x", flag.OpIn, "7"), int16(7), true},
+		{"int32", clause("x", flag.OpIn, "7"), int32(7), true}, {"int64", clause("x", flag.OpIn, "7"), int64(7), true},
+		{"uint", clause("x", flag.OpIn, "7"), uint(7), true}, {"uint8", clause("x", flag.OpIn, "7"), uint8(7), true},
+		{"uint16", clause("x", flag.OpIn, "7"), uint16(7), true}, {"uint32", clause("x", flag.OpIn, "7"), uint32(7), true},
+		{"uint64", clause("x", flag.OpIn, "7"), uint64(7), true}, {"float32", clause("x", flag.OpIn, "7.5"), float32(7.5), true},
+		{"false is not true", clause("x", flag.OpIn, "true"), false, false},
+		{"false", clause("x", flag.OpIn, "false"), false, true},
+		{"contains", clause("x", flag.OpContains, `"ell"`), "hello", true},
+		{"contains not", clause("x", flag.OpContains, `"z"`), "hello", false},
+		{"starts", clause("x", flag.OpStartsWith, `"z"`, `"he"`), "hello", true},
+		{"ends", clause("x", flag.OpEndsWith, `"lo"`), "hello", true},
+		{"ends not", clause("x", flag.OpEndsWith, `"he"`), "hello", false},
+		{"text operator on a number", clause("x", flag.OpContains, `"1"`), 12, false},
+		{"less", clause("x", flag.OpLess, "5"), 4.9, true}, {"less, equal", clause("x", flag.OpLess, "5"), 5, false},
+		{"at most", clause("x", flag.OpLessEq, "5"), 5, true}, {"more", clause("x", flag.OpGreater, "5"), 5, false},
+		{"at least", clause("x", flag.OpGreaterEq, "5"), uint64(math.MaxUint64), true},
+		{"number operator on text", clause("x", flag.OpGreater, "5"), "6", false},
+		{"not a number", clause("x", flag.OpGreaterEq, "5"), math.NaN(), false},
+		{"truth is no number", clause("x", flag.OpLess, "5"), true, false},
+		{"exists", clause("x", flag.OpExists), "", true}, {"false exists", clause("x", flag.OpExists), false, true},
+		{"absent", clause("x", flag.OpExists), "absent", false}, {"nil", clause("x", flag.OpExists), nil, false},
+		{"unknown kind", clause("x", flag.OpExists), struct{}{}, false},
+		{"list of text", clause("x", flag.OpIn, `"b"`), []string{"a", "b"}, true},
+		{"list without", clause("x", flag.OpIn, `"c"`), []string{"a", "b"}, false},
+		{"mixed list", clause("x", flag.OpGreater, "5"), []any{"a", 6}, true},
+		{"nested list", clause("x", flag.OpIn, `"a"`), []any{[]any{"a"}}, false},
+		{"empty list exists", clause("x", flag.OpExists), []string{}, true},
+		{"empty list", clause("x", flag.OpIn, `"a"`), []any{}, false},
+		{"absent in", clause("x", flag.OpIn, `"a"`), "absent", false},
+		{"not absent", flag.Condition{Not: &flag.Condition{Attribute: "x", Op: flag.OpExists}}, "absent", true},
+		{"all", flag.Condition{All: []flag.Condition{clause("x", flag.OpExists), clause("x", flag.OpIn, `"a"`)}}, "a", true},
+		{"all but one", flag.Condition{All: []flag.Condition{clause("x", flag.OpExists), clause("x", flag.OpIn, `"b"`)}}, "a", false},
+		{"any", flag.Condition{Any: []flag.Condition{clause("y", flag.OpExists), clause("x", flag.OpIn, `"a"`)}}, "a", true},
+		{"none of any", flag.Condition{Any: []flag.Condition{clause("y", flag.OpExists), clause("x", flag.OpIn, `"b"`)}}, "a", false},
+		{"the key", clause("targetingKey", flag.OpEndsWith, `"9"`), "absent", true},
+		{"segment by rule", flag.Condition{Segment: "plans"}, "pro", true},
+		{"not in segment", flag.Condition{Segment: "plans"}, "free", false},
+		{"member", flag.Condition{Segment: "members"}, "absent", true},
+	}
+	segments := []flag.Segment{
+		{Key: "plans", When: &flag.Condition{Attribute: "x", Op: flag.OpIn, Values: []json.RawMessage{[]byte(`"pro"`)}}},
+		{Key: "members", Members: []string{"u9"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := compile(t, flag.Set{Segments: segments, Flags: []flag.Flag{stringFlag("f", flag.Rule{When: &test.when, Serve: "on"})}})
+			c := Context{TargetingKey: "u9", Attributes: map[string]any{"x": test.value}}
+			if test.value == "absent" {
+				c.Attributes = nil
+			}
+			want := Result{Variant: "off", Value: "OFF", Reason: ReasonDefault}
+			if test.matches {
+				want = Result{Variant: "on", Value: "ON", Reason: ReasonTargetingMatch}
+			}
+			if got := s.Evaluate("f", &c); got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestOrderOfEvaluation(t *testing.T) {
+	half := func(salt, by string) *flag.Split {
+		return &flag.Split{Salt: salt, BucketBy: by, Weights: []flag.Share{{Variant: "red", Weight: 50_000}, {Variant: "blue", Weight: 50_000}}}
+	}
+	off := stringFlag("off", flag.Rule{Serve: "on"})
+	off.Enabled = false
+	code := stringFlag("code")
+	code.DefaultVariant = ""
+	set := flag.Set{
+		Segments: []flag.Segment{beta},
+		Flags: []flag.Flag{off, code, stringFlag("static"), stringFlag("tried", flag.Rule{When: &flag.Condition{Segment: "beta"}, Serve: "red"}),
+			stringFlag("split", flag.Rule{Split: half("", "")}), stringFlag("account", flag.Rule{Split: half("s", "account")}),
+			stringFlag("nobody", flag.Rule{Split: &flag.Split{Weights: []flag.Share{{Variant: "on"}}}}),
+			stringFlag("everybody", flag.Rule{Split: &flag.Split{Weights: []flag.Share{{Variant: "on", Weight: flag.TotalWeight}}}})},
+		Allocations: []flag.Allocation{{Trial: "t", Flag: "tried", Version: "t.1.0", Salt: "t", Treatment: "on", Control: "off",
+			Strata: []flag.Stratum{{Treatment: flag.TotalWeight}}}},
+	}
+	s := compile(t, set)
+	tests := []struct {
+		name, flag string
+		c          *Context
+		variant    string
+		reason     Reason
+		err        ErrorCode
+		role       Role
+	}{
+		{"kill switch beats rules", "off", &Context{TargetingKey: "u"}, "", ReasonDisabled, "", RoleNone},
+		{"no default", "code", nil, "", ReasonDefault, "", RoleNone},
+		{"static", "static", nil, "off", ReasonStatic, "", RoleNone},
+		{"unknown", "nope", nil, "", ReasonError, ErrorFlagNotFound, RoleNone},
+		{"rule beats trial", "tried", &Context{TargetingKey: "u1"}, "red", ReasonTargetingMatch, "", RoleNone},
+		{"trial beats default", "tried", &Context{TargetingKey: "u9"}, "on", ReasonSplit, "", RoleTreatment},
+		{"no key, no trial", "tried", nil, "off", ReasonDefault, "", RoleNone},
+		{"no key, no split", "split", &Context{}, "off", ReasonDefault, "", RoleNone},
+		{"split by attribute", "account", &Context{Attributes: map[string]any{"account": "a"}}, []string{"red", "blue"}[Bucket(Hash("s", "a"), 2)], ReasonSplit, "", RoleNone},
+		{"split by number", "account", &Context{Attributes: map[string]any{"account": 17.0}}, []string{"red", "blue"}[Bucket(Hash("s", "17"), 2)], ReasonSplit, "", RoleNone},
+		{"split by a fraction", "account", &Context{Attributes: map[string]any{"account": 1.5}}, "off", ReasonDefault, "", RoleNone},
+		{"the salt is the key", "split", &Context{TargetingKey: "u5"}, []string{"red", "blue"}[Bucket(Hash("split", "u5"), 2)], ReasonSplit, "", RoleNone},
+		{"0 %", "nobody", &Context{TargetingKey: "ejOoVL"}, "off", ReasonDefault, "", RoleNone},
+		{"100 %", "everybody", &Context{TargetingKey: "x"}, "on", ReasonSplit, "", RoleNone},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := s.Evaluate(test.flag, test.c)
+			if r.Variant != test.variant || r.Reason != test.reason || r.Error != test.err || r.Role != test.role || (r.Trial != nil) != (test.role != RoleNone) {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+	if r := (*Snapshot)(nil).Evaluate("x", nil); r.Error != ErrorProviderNotReady {
+		t.Errorf("nil snapshot: %+v", r)
+	}
+	if refs := s.Flag("tried").Trials(); len(refs) != 1 || refs[0] != s.Evaluate("tried", &Context{TargetingKey: "u9"}).Trial {
+		t.Errorf("trials %v", refs)
+	}
+}
+
+func TestSnapshotProperties(t *testing.T) {
+	s := compile(t, flag.Set{Environment: "e", History: "h", Hash: "0a", Epoch: 2, Revision: 3, Flags: []flag.Flag{stringFlag("b"), stringFlag("a")}})
+	if s.Environment() != "e" || s.History() != "h" || s.Hash() != "0a" || s.Epoch() != 2 || s.Revision() != 3 {
+		t.Errorf("%+v", s)
+	}
+	if list := s.Flags(); len(list) != 2 || list[0].Key() != "a" || !list[1].Enabled() || list[1].Type() != flag.TypeString || list[1].Kind() != flag.KindRelease || len(list[1].Variants()) != 4 {
+		t.Errorf("flags %v", list)
+	}
+	var none *Snapshot
+	if none.Flag("x") != nil || none.Flags() != nil || none.Revision() != 0 || none.Flag("x").Key() != "" || none.Flag("x").Trials() != nil {
+		t.Error("a nil snapshot has something")
+	}
+}
+
+// ramp compiles a trial with a group at 50 % and everybody at w.
+func ramp(t testing.TB, w flag.Weight) *Flag {
+	strata := []flag.Stratum{{Segments: []string{"beta"}, Treatment: 50_000, Control: 50_000}}
+	if w > 0 {
+		strata = append(strata, flag.Stratum{Treatment: w, Control: min(w, flag.TotalWeight-w)})
+	}
+	return compile(t, flag.Set{Segments: []flag.Segment{beta}, Flags: []flag.Flag{stringFlag("f")},
+		Allocations: []flag.Allocation{{Trial: "t", Flag: "f", Salt: "t", Treatment: "on", Control: "off", Strata: strata}}}).Flag("f")
+}
+
+// Along a ramp nobody leaves the treatment, and up to 50 % no control user enters it; the shares
+// are as asked for, in the group and outside.
+func TestRampsAreMonotone(t *testing.T) {
+	shares := []flag.Weight{0, 1, 1_000, 5_000, 10_000, 25_000, 50_000, 80_000, flag.TotalWeight}
+	for name, id := range ids {
+		before := make([]Role, population)
+		for _, w := range shares {
+			f := ramp(t, w)
+			count := map[[2]int]float64{} // by group and role
+			for i := range population {
+				group := i % 20
+				c := Context{TargetingKey: id(i)}
+				if group == 0 {
+					c.Attributes = map[string]any{"plan": "pro"}
+				}
+				role := f.Evaluate(&c).Role
+				if before[i] == RoleTreatment && role != RoleTreatment {
+					t.Fatalf("%s: %s left the treatment at %d", name, c.TargetingKey, w)
+				}
+				if w <= 50_000 && before[i] == RoleControl && role != RoleControl {
+					t.Fatalf("%s: control %s became %s at %d", name, c.TargetingKey, role, w)
+				}
+				before[i] = role
+				count[[2]int{min(group, 1), int(role)}]++
+			}
+			checkShare(t, name, w, count[[2]int{1, int(RoleTreatment)}], population*19/20, float64(w)/flag.TotalWeight)
+			checkShare(t, name, w, count[[2]int{0, int(RoleTreatment)}], population/20, max(0.5, float64(w)/flag.TotalWeight))
+			checkShare(t, name, w, count[[2]int{1, int(RoleControl)}], population*19/20, float64(min(w, flag.TotalWeight-w))/flag.TotalWeight)
+		}
+	}
+}
+
+func checkShare(t *testing.T, name string, w flag.Weight, got, n, p float64) {
+	t.Helper()
+	if math.Abs(got-n*p) > 4.5*math.Sqrt(n*p*(1-p)) {
+		t.Errorf("%s at %d: %v of %v, want a share of %v", name, w, got, n, p)
+	}
+}
+
+func drawCondition(t *rapid.T, depth int) flag.Condition {
+	forms := []string{"clause", "segment"}
+	if depth > 0 {
+		forms = append(forms, "all", "any", "not")
+	}
+	children := func() (list []flag.Condition) {
+		for range rapid.IntRange(1, 3).Draw(t, "children") {
+			list = append(list, drawCondition(t, depth-1))
+		}
+		return list
+	}
+	switch rapid.SampledFrom(forms).Draw(t, "form") {
+	case "segment":
+		return flag.Condition{Segment: rapid.SampledFrom([]string{"beta", "nope"}).Draw(t, "segment")}
+	case "all":
+		return flag.Condition{All: children()}
+	case "any":
+		return flag.Condition{Any: children()}
+	case "not":
+		c := drawCondition(t, depth-1)
+		return flag.Condition{Not: &c}
+	}
+	op := rapid.SampledFrom([]flag.Op{flag.OpIn, flag.OpContains, flag.OpStartsWith, flag.OpEndsWith, flag.OpLess, flag.OpLessEq, flag.OpGreater, flag.OpGreaterEq, flag.OpExists}).Draw(t, "op")
+	values := rapid.SliceOfN(rapid.SampledFrom([]string{`"a"`, `"ab"`, "1", "-2.5", "true", "false", "null"}), 0, 3).Draw(t, "values")
+	return clause(rapid.SampledFrom([]string{"x", "y", "targetingKey"}).Draw(t, "attribute"), op, values...)
+}
+
+func drawSet(t *rapid.T) flag.Set {
+	set := flag.Set{Segments: []flag.Segment{beta}}
+	var rules []flag.Rule
+	for range rapid.IntRange(0, 3).Draw(t, "rules") {
+		r := flag.Rule{Serve: rapid.SampledFrom([]string{"on", "red", "nope"}).Draw(t, "serve")}
+		if rapid.Bool().Draw(t, "split") {
+			r.Serve, r.Split = "", &flag.Split{BucketBy: rapid.SampledFrom([]string{"", "x", "targetingKey"}).Draw(t, "by"),
+				Weights: []flag.Share{{Variant: "red", Weight: flag.Weight(rapid.IntRange(0, 70_000).Draw(t, "w"))}, {Variant: "blue", Weight: 40_000}}}
+		}
+		if rapid.Bool().Draw(t, "when") {
+			c := drawCondition(t, 3)
+			r.When = &c
+		}
+		rules = append(rules, r)
+	}
+	f := stringFlag("f", rules...)
+	f.Enabled = rapid.IntRange(0, 9).Draw(t, "enabled") > 0
+	f.DefaultVariant = rapid.SampledFrom([]string{"", "off"}).Draw(t, "default")
+	set.Flags = []flag.Flag{f}
+	for i := range rapid.IntRange(0, 2).Draw(t, "trials") {
+		w := flag.Weight(rapid.IntRange(0, 60_000).Draw(t, "share"))
+		a := flag.Allocation{Trial: fmt.Sprint("t", i), Flag: "f", Salt: fmt.Sprint("t", i), Treatment: "on", Control: "off",
+			Strata: []flag.Stratum{{Segments: []string{"beta"}, Treatment: 50_000, Control: 50_000}, {Treatment: w, Control: w}}}
+		if rapid.Bool().Draw(t, "audience") {
+			c := drawCondition(t, 2)
+			a.Audience = &c
+		}
+		set.Allocations = append(set.Allocations, a)
+	}
+	return set
+}
+
+func drawContext(t *rapid.T) *Context {
+	if rapid.IntRange(0, 9).Draw(t, "nil") == 0 {
+		return nil
+	}
+	value := rapid.SampledFrom([]any{nil, "a", "abc", "", 1, int64(-3), 2.5, math.NaN(), true, []string{"a"}, []any{1, "ab", []any{}}, struct{}{}, map[string]any{}, strings.Repeat("é", 99)})
+	return &Context{TargetingKey: rapid.SampledFrom([]string{"", "u1", "u7", "a", "\xff"}).Draw(t, "key"),
+		Attributes: map[string]any{"x": value.Draw(t, "x"), "y": value.Draw(t, "y")}}
+}
+
+// Property: what Validate accepts Compile accepts, and the other way round, with the same words;
+// what was compiled evaluates, and Explain agrees with it.
+func TestWhateverIsValidCanBeEvaluatedAndExplained(t *testing.T) {
+	valid := 0
+	rapid.Check(t, func(t *rapid.T) {
+		set := drawSet(t)
+		before, _ := json.Marshal(set)
+		s, err := Compile(set)
+		if want := set.Validate(); fmt.Sprint(err) != fmt.Sprint(want) {
+			t.Fatalf("Compile: %v, Validate: %v", err, want)
+		}
+		if after, _ := json.Marshal(set); string(after) != string(before) {
+			t.Fatal("Compile changed the set")
+		}
+		if err != nil {
+			return
+		}
+		valid++
+		c := drawContext(t)
+		r := s.Evaluate("f", c)
+		e := s.Flag("f").Explain(c)
+		if !reflect.DeepEqual(e.Result, r) {
+			t.Fatalf("explained %+v, evaluated %+v", e.Result, r)
+		}
+		checkSteps(t, e, r)
+	})
+	if valid == 0 {
+		t.Error("no valid set was drawn")
+	}
+}
+
+// checkSteps holds that the last step, and only it, decided, and that it names what was served.
+func checkSteps(t *rapid.T, e Explanation, r Result) {
+	if len(e.Steps) == 0 {
+		t.Fatal("nothing is explained")
+	}
+	for i, step := range e.Steps {
+		if last := i == len(e.Steps)-1; step.Matched != last || step.Detail == "" || strings.Contains(step.Detail, "%!") {
+			t.Fatalf("step %d of %d: %+v", i, len(e.Steps), step)
+		}
+	}
+	last := e.Steps[len(e.Steps)-1]
+	want := map[Reason][]string{ReasonDisabled: {"flag"}, ReasonDefault: {"default"}, ReasonStatic: {"default"}, ReasonTargetingMatch: {"rule"}, ReasonSplit: {"rule", "trial"}}[r.Reason]
+	if !strings.Contains(strings.Join(want, " "), last.Part) || r.Variant != "" && !strings.Contains(last.Detail+last.Name, r.Variant) {
+		t.Fatalf("served %q for %s, the last step is %+v", r.Variant, r.Reason, last)
+	}
+	if (last.Part == "trial") != (r.Role != RoleNone) {
+		t.Fatalf("role %s, the last step is %+v", r.Role, last)
+	}
+}
+
+// FuzzCompile: documents from outside, strict or not, validate, compile and evaluate without a
+// panic, and the two agree.
+func FuzzCompile(f *testing.F) {
+	f.Add([]byte(`{"flags":[{"key":"f","kind":"release","type":"object","enabled":true,"variants":[{"name":"a","value":{"x":1}}],"rules":[{"serve":"a"}]}]}`), "u1")
+	f.Fuzz(func(t *testing.T, data []byte, key string) {
+		var set flag.Set
+		if json.Unmarshal(data, &set) != nil {
+			return
+		}
+		s, err := Compile(set)
+		if (err == nil) != (set.Validate() == nil) {
+			t.Fatalf("Compile: %v, Validate: %v", err, set.Validate())
+		}
+		for _, one := range s.Flags() {
+			c := Context{TargetingKey: key, Attributes: map[string]any{"x": key}}
+			if e := one.Explain(&c); !reflect.DeepEqual(e.Result, one.Evaluate(&c)) {
+				t.Errorf("explained %+v", e.Result)
+			}
+		}
+	})
+}
