@@ -362,3 +362,37 @@ func TestNewHistory(t *testing.T) {
 		}
 	})
 }
+
+// A new history is noticed although nothing was lost and no revision is new.
+func TestNewHistoryAtTheSameRevision(t *testing.T) {
+	r := newRig(t)
+	must[control.FlagEntry](t)(r.CreateFlag(t.Context(), boolFlag("f"), ana))
+	before := r.Head()
+	r.log.Restart(1)
+	must[control.FlagEntry](t)(r.CreateFlag(t.Context(), boolFlag("g"), ana))
+	head := must[control.Head](t)(r.log.Head(t.Context()))
+	if got := r.Head(); got != head || got.History == before.History || r.Snapshot().Set.History != head.History {
+		t.Errorf("published is %+v, the log is at %+v", got, head)
+	}
+	if _, ok := r.DeltasSince(before.History, 1); ok {
+		t.Error("a stream could resume over the new history")
+	}
+}
+
+// A log that was cut and went on with other changes under the same numbers is read again.
+func TestRewoundLog(t *testing.T) {
+	r := newRig(t)
+	for _, key := range []string{"f", "lost"} {
+		must[control.FlagEntry](t)(r.CreateFlag(t.Context(), boolFlag(key), ana))
+	}
+	r.log.Rewind(1)
+	other := joinRig(t, r.log)
+	for _, key := range []string{"x", "y"} {
+		must[control.FlagEntry](t)(other.CreateFlag(t.Context(), boolFlag(key), ana))
+	}
+	must[control.FlagEntry](t)(r.CreateFlag(t.Context(), boolFlag("z"), ana))
+	fresh := r.restart()
+	if string(r.Snapshot().JSON()) != string(fresh.Snapshot().JSON()) || len(r.Snapshot().Set.Flags) != 4 {
+		t.Errorf("published is\n%s\nthe log says\n%s", r.Snapshot().JSON(), fresh.Snapshot().JSON())
+	}
+}

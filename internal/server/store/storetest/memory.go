@@ -48,16 +48,23 @@ func (m *Memory) Refuse(f func(control.Draft) error) {
 	m.refuse = f
 }
 
-// Restart begins a new history on top of what is there, cut to a revision, as the acceptance of a
-// loss does.
+// Restart cuts the log to a revision above 0 and begins a new history there, as the acceptance of
+// a loss does.
 func (m *Memory) Restart(revision int64) {
+	m.Rewind(revision)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.head.History, m.head.Epoch = strings.ToLower(rand.Text()), m.head.Epoch+1
+	m.signal()
+}
+
+// Rewind cuts the log to a revision above 0 without a word, as a database does that fails over to
+// a standby which lags behind.
+func (m *Memory) Rewind(revision int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.changes = slices.Clone(m.changes[:revision])
-	m.head = control.Head{History: strings.ToLower(rand.Text()), Epoch: m.head.Epoch + 1, Revision: revision, Hash: m.head.Hash}
-	if revision > 0 {
-		m.head.Hash = m.changes[revision-1].Hash
-	}
+	m.head.Revision, m.head.Hash = revision, m.changes[revision-1].Hash
 	m.signal()
 }
 
