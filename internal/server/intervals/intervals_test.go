@@ -1,0 +1,295 @@
+package intervals
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/seatrial/seatrial/internal/core/outcome"
+)
+
+func series(n int) (k SeriesKey) {
+	copy(k[:], fmt.Sprintf("%016d", n))
+	return k
+}
+
+// bad is a point of n failed requests of the treatment of trial t.
+func bad(key int, start, end int64, n uint64, change ...func(*Point)) Point {
+	p := Point{Series: series(key), Metric: outcome.MetricBad, Trial: "t", Version: "t.1.0", Arm: outcome.ArmTreatment,
+		Start: start, End: end, Count: n}
+	for _, c := range change {
+		c(&p)
+	}
+	return p
+}
+
+func expecting(t testing.TB, l Limits) *Accumulator {
+	t.Helper()
+	a := New(l)
+	if err := a.Expect("t", "t.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestWhatIsCounted(t *testing.T) {
+	huge := func(p *Point) { p.Count = maxCount }
+	for _, c := range []struct {
+		name   string
+		points []Point
+		want   uint64 // failed requests of the treatment
+		stats  Stats
+	}{
+		{"one point", []Point{bad(1, 0, 10, 3)}, 3, Stats{Accepted: 1}},
+		{"one after the other", []Point{bad(1, 0, 10, 3), bad(1, 10, 20, 4)}, 7, Stats{Accepted: 2}},
+		{"with a gap", []Point{bad(1, 0, 10, 3), bad(1, 15, 20, 4)}, 7, Stats{Accepted: 2}},
+		{"sent twice", []Point{bad(1, 0, 10, 3), bad(1, 0, 10, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"overlapping", []Point{bad(1, 0, 10, 3), bad(1, 5, 15, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"around", []Point{bad(1, 5, 6, 3), bad(1, 0, 10, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"out of order", []Point{bad(1, 10, 20, 3), bad(1, 0, 10, 4)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"of no length, twice", []Point{bad(1, 5, 5, 3), bad(1, 5, 5, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"two processes", []Point{bad(1, 0, 10, 3), bad(2, 0, 10, 4)}, 7, Stats{Accepted: 2}},
+		{"earlier step", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Version = "t.1.7" })}, 0, Stats{Stale: 1}},
+		{"other trial", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Trial = "u" })}, 0, Stats{Unknown: 1}},
+		{"no arm", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Arm = "rest" })}, 0, Stats{Invalid: 1}},
+		{"no metric", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Metric = "x" })}, 0, Stats{Invalid: 1}},
+		{"no state of units", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Metric = outcome.MetricUnits })}, 0, Stats{Invalid: 1}},
+		{"as much as there can be", []Point{bad(1, 0, 10, 0, huge)}, maxCount, Stats{Accepted: 1}},
+		{"more than there can be", []Point{bad(1, 0, 10, 0, huge), bad(2, 0, 10, 1)}, maxCount, Stats{Accepted: 1, Invalid: 1}},
+		{"after what was invalid", []Point{bad(1, 0, 10, maxCount+1), bad(1, 0, 10, 2)}, 2, Stats{Accepted: 1, Invalid: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := expecting(t, Limits{})
+			a.AddOutcomes(c.points)
+			if got := a.Stats(); got != c.stats {
+				t.Errorf("stats %+v, want %+v", got, c.stats)
+			}
+			if treatment, control, _ := a.Close("t", "t.1.0"); treatment.Bad != c.want || !control.Empty() {
+				t.Errorf("treatment %+v, control %+v, want %d", treatment, control, c.want)
+			}
+		})
+	}
+}
+
+func TestEveryPointHasItsField(t *testing.T) {
+	var h outcome.Histogram
+	h.Record(0.5)
+	h.Record(0.7)
+	for _, c := range []struct {
+		metric, state string
+		want          outcome.Arm
+	}{
+		{outcome.MetricDuration, "", outcome.Arm{Requests: 2, Latency: h}},
+		{outcome.MetricBad, "", outcome.Arm{Bad: 5}},
+		{outcome.MetricUnits, outcome.UnitNew, outcome.Arm{NewUnits: 5}},
+		{outcome.MetricUnits, outcome.UnitAtRisk, outcome.Arm{AtRiskUnits: 5}},
+		{outcome.MetricUnits, outcome.UnitBad, outcome.Arm{BadUnits: 5}},
+	} {
+		for _, arm := range []string{outcome.ArmTreatment, outcome.ArmControl} {
+			a := expecting(t, Limits{})
+			p := bad(1, 0, 10, 5, func(p *Point) { p.Metric, p.UnitState, p.Arm = c.metric, c.state, arm })
+			if c.metric == outcome.MetricDuration {
+				p.Latency, p.Count = h, 0
+			}
+			a.AddOutcomes([]Point{p})
+			treatment, control, _ := a.Close("t", "t.1.0")
+			if arm == outcome.ArmControl {
+				treatment, control = control, treatment
+			}
+			if !sameArm(treatment, c.want) || !sameArm(control, outcome.Arm{}) {
+				t.Errorf("%s %s %s: %+v and %+v", c.metric, c.state, arm, treatment, control)
+			}
+		}
+	}
+}
+
+// sameArm compares with the histograms as what they count, not how they store it.
+func sameArm(a, b outcome.Arm) bool {
+	same := slices.Equal(a.Latency.Counts, b.Latency.Counts) && a.Latency.Zero == b.Latency.Zero &&
+		a.Latency.Sum == b.Latency.Sum && (a.Latency.Offset == b.Latency.Offset || len(a.Latency.Counts) == 0)
+	a.Latency, b.Latency = outcome.Histogram{}, outcome.Histogram{}
+	return same && reflect.DeepEqual(a, b)
+}
+
+// An interval is cut by arrival, a duplicate is recognised in whichever interval it comes, and a
+// new version starts from nothing.
+func TestIntervalsAndVersions(t *testing.T) {
+	a := expecting(t, Limits{})
+	take := func(version string) uint64 { treatment, _, _ := a.Close("t", version); return treatment.Bad }
+	a.AddOutcomes([]Point{bad(1, 0, 10, 3)})
+	if got := take("t.1.1"); got != 0 {
+		t.Errorf("another version got %d", got)
+	}
+	if got := take("t.1.0"); got != 3 {
+		t.Errorf("first interval: %d", got)
+	}
+	a.AddOutcomes([]Point{bad(1, 0, 10, 3), bad(1, 10, 20, 4)}) // the first one late and again
+	if err := a.Expect("t", "t.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	if got := take("t.1.0"); got != 4 {
+		t.Errorf("second interval: %d", got)
+	}
+	a.AddOutcomes([]Point{bad(1, 20, 30, 5)})
+	if err := a.Expect("t", "t.1.1"); err != nil {
+		t.Fatal(err)
+	}
+	a.AddOutcomes([]Point{bad(1, 30, 40, 6)}) // of the step before
+	if got := take("t.1.1"); got != 0 {
+		t.Errorf("the new step starts with %d", got)
+	}
+	a.Forget("t")
+	a.Forget("t")
+	a.AddOutcomes([]Point{bad(1, 50, 60, 1)})
+	if want := (Stats{Accepted: 3, Duplicates: 1, Stale: 1, Unknown: 1, Discarded: 1}); a.Stats() != want {
+		t.Errorf("stats %+v, want %+v", a.Stats(), want)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	a := expecting(t, Limits{MaxTrials: 2, MaxSeries: 8})
+	if err := a.Expect("u", "u.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Expect("v", "v.1.0"); err == nil || !strings.Contains(err.Error(), "v") {
+		t.Errorf("third trial: %v", err)
+	}
+	if err := a.Expect("u", "u.1.1"); err != nil {
+		t.Errorf("the next step of a known trial: %v", err)
+	}
+	for i := range int64(1000) { // process 0 reports all the time, the others once
+		a.AddOutcomes([]Point{bad(0, i, i+1, 1), bad(int(i)+1, i, i+1, 1)})
+		if n := len(a.trials["t"].series); n > 8 {
+			t.Fatalf("%d series are remembered", n)
+		}
+	}
+	a.AddOutcomes([]Point{bad(0, 999, 1000, 1)})
+	if got := a.Stats(); got.Accepted != 2000 || got.Duplicates != 1 {
+		t.Errorf("stats %+v: the busy series must not be forgotten", got)
+	}
+}
+
+func TestExemplars(t *testing.T) {
+	a := expecting(t, Limits{})
+	exemplar := func(at int) outcome.Exemplar {
+		return outcome.Exemplar{TraceID: fmt.Sprintf("%032x", at), SpanID: fmt.Sprintf("%016x", at), Time: time.Unix(int64(at), 0)}
+	}
+	for _, i := range []int{4, 9, 1, 7, 3, 8, 2} {
+		a.AddOutcomes([]Point{
+			bad(i, 0, 10, 1, func(p *Point) { p.Exemplars = []outcome.Exemplar{exemplar(i)} }),
+			bad(100+i, 0, 10, 1, func(p *Point) { p.Arm, p.Exemplars = outcome.ArmControl, []outcome.Exemplar{exemplar(100 + i)} }),
+		})
+	}
+	_, _, got := a.Close("t", "t.1.0")
+	if want := []outcome.Exemplar{exemplar(9), exemplar(8), exemplar(7), exemplar(4), exemplar(3)}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v", got)
+	}
+	if _, _, again := a.Close("t", "t.1.0"); len(again) != 0 {
+		t.Errorf("again %v", again)
+	}
+}
+
+// Points of different series may arrive in any order, in any requests: the sums are the same.
+func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var points []Point
+		for key := range rapid.IntRange(1, 6).Draw(t, "series") {
+			arm := rapid.SampledFrom([]string{outcome.ArmTreatment, outcome.ArmControl}).Draw(t, "arm")
+			p := bad(key, 0, 10, rapid.Uint64Range(0, 9).Draw(t, "count"), func(p *Point) { p.Arm = arm })
+			if rapid.Bool().Draw(t, "duration") {
+				p.Metric = outcome.MetricDuration
+				for _, ms := range rapid.SliceOfN(rapid.IntRange(0, 2000), 0, 5).Draw(t, "ms") {
+					p.Latency.Record(float64(ms) / 1024) // sums without rounding
+				}
+			}
+			points = append(points, p)
+			if rapid.Bool().Draw(t, "twice") {
+				points = append(points, p)
+			}
+		}
+		sum := func(list []Point) (outcome.Arm, outcome.Arm, Stats) {
+			a := New(Limits{})
+			if err := a.Expect("t", "t.1.0"); err != nil {
+				t.Fatal(err)
+			}
+			for len(list) > 0 {
+				n := rapid.IntRange(1, len(list)).Draw(t, "request")
+				a.AddOutcomes(list[:n])
+				list = list[n:]
+			}
+			treatment, control, _ := a.Close("t", "t.1.0")
+			return treatment, control, a.Stats()
+		}
+		t1, c1, s1 := sum(points)
+		t2, c2, s2 := sum(rapid.Permutation(points).Draw(t, "order"))
+		if !sameArm(t1, t2) || !sameArm(c1, c2) || s1 != s2 {
+			t.Errorf("%+v %+v %+v\n%+v %+v %+v", t1, c1, s1, t2, c2, s2)
+		}
+	})
+}
+
+// Closing while points arrive loses none and doubles none, and a request is never torn.
+func TestCloseWhileAdding(t *testing.T) {
+	const senders, requests = 4, 500
+	a := expecting(t, Limits{})
+	var adding, closing sync.WaitGroup
+	done := make(chan struct{})
+	var treatment, control uint64
+	closing.Go(func() {
+		for {
+			over := false
+			select {
+			case <-done:
+				over = true
+			default:
+			}
+			tr, co, _ := a.Close("t", "t.1.0")
+			if tr.Bad != co.Bad {
+				t.Errorf("a request was torn: %d and %d", tr.Bad, co.Bad)
+			}
+			treatment += tr.Bad
+			control += co.Bad
+			if over {
+				return
+			}
+		}
+	})
+	for s := range senders {
+		adding.Go(func() {
+			for i := range int64(requests) {
+				a.AddOutcomes([]Point{bad(2*s, i, i+1, 1), bad(2*s+1, i, i+1, 1, func(p *Point) { p.Arm = outcome.ArmControl })})
+				a.Stats()
+			}
+		})
+	}
+	adding.Wait()
+	close(done)
+	closing.Wait()
+	if treatment != senders*requests || control != senders*requests {
+		t.Errorf("%d and %d of %d", treatment, control, senders*requests)
+	}
+}
+
+// What Close gives away is not touched by what comes later, and the other way round.
+func TestCloserOwnsWhatItGets(t *testing.T) {
+	a := expecting(t, Limits{})
+	var h outcome.Histogram
+	h.Record(1)
+	duration := func(start int64) Point {
+		return bad(1, start, start+1, 0, func(p *Point) { p.Metric, p.Latency = outcome.MetricDuration, h })
+	}
+	a.AddOutcomes([]Point{duration(0)})
+	first, _, _ := a.Close("t", "t.1.0")
+	a.AddOutcomes([]Point{duration(1), duration(2)})
+	first.Latency.Record(1)
+	second, _, _ := a.Close("t", "t.1.0")
+	if first.Latency.Count() != 2 || second.Latency.Count() != 2 || h.Count() != 1 {
+		t.Errorf("%d, %d, %d", first.Latency.Count(), second.Latency.Count(), h.Count())
+	}
+}
