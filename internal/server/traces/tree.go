@@ -55,44 +55,36 @@ func NewTree(spans []Span) Tree {
 }
 
 // cutCycles makes a root of the earliest span of every cycle; nothing leads there from a root.
+// It looks at every span once: following parents ends where somebody has been before.
 func (t *Tree) cutCycles(order []*Node, byID map[SpanID]*Node) {
-	reached := make(map[*Node]bool, len(order))
+	seen := make(map[*Node]int, len(order)) // by which walk
 	for _, node := range t.Walk() {
-		reached[node] = true
+		seen[node] = -1
 	}
-	if len(reached) == len(order) {
-		return
-	}
-	for _, node := range order {
-		if reached[node] || !onCycle(node, byID) {
-			continue
+	for walk, node := range order {
+		for seen[node] == 0 {
+			seen[node] = walk + 1
+			node = byID[node.Span.Parent]
 		}
-		parent := byID[node.Span.Parent]
-		parent.Children = slices.DeleteFunc(parent.Children, func(n *Node) bool { return n == node })
-		node.Orphan = true
-		t.Roots = append(t.Roots, node)
-		for _, below := range (Tree{Roots: []*Node{node}}).Walk() {
-			reached[below] = true
+		if seen[node] == walk+1 { // the walk met itself
+			t.cut(node, byID)
 		}
 	}
 	slices.SortStableFunc(t.Roots, byStart)
 }
 
-// onCycle reports whether a span that no root leads to is its own ancestor, rather than a
-// descendant of such a span.
-func onCycle(node *Node, byID map[SpanID]*Node) bool {
-	slow, fast := node, node
-	for {
-		if fast = byID[fast.Span.Parent]; fast == node {
-			return true
-		}
-		if fast = byID[fast.Span.Parent]; fast == node {
-			return true
-		}
-		if slow = byID[slow.Span.Parent]; slow == fast {
-			return false
+// cut makes a root of the earliest span of the cycle that node is on.
+func (t *Tree) cut(node *Node, byID map[SpanID]*Node) {
+	first := node
+	for n := byID[node.Span.Parent]; n != node; n = byID[n.Span.Parent] {
+		if byStart(n, first) < 0 {
+			first = n
 		}
 	}
+	parent := byID[first.Span.Parent]
+	parent.Children = slices.DeleteFunc(parent.Children, func(n *Node) bool { return n == first })
+	first.Orphan = true
+	t.Roots = append(t.Roots, first)
 }
 
 func byStart(a, b *Node) int {
