@@ -399,6 +399,9 @@ func TestCancellation(t *testing.T) {
 		if err := now.Do(ctxBG, func(ctx context.Context) error { return ctx.Err() }); !errors.Is(err, ErrInjected) {
 			t.Errorf("at once: %v", err)
 		}
+		if err := now.Do(ctxBG, func(context.Context) error { return errReal }); !errors.Is(err, context.Canceled) || !errors.Is(err, errReal) {
+			t.Errorf("a call that says it in other words: %v", err)
+		}
 		if err := now.Do(ctxBG, succeed); err != nil {
 			t.Errorf("a call that succeeds anyway: %v", err)
 		}

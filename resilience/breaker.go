@@ -63,6 +63,8 @@ type phase struct {
 	successes atomic.Int64   // half-open: of probes
 }
 
+const untimed = math.MinInt64
+
 // What the place of a probe can be besides held until a time.
 const (
 	free  = math.MinInt64 // nobody's
@@ -72,7 +74,7 @@ const (
 // permit is the right to make one call, given by a phase.
 type permit struct {
 	phase *phase
-	began int64 // monotonic ns, not 0; or 0: closed, and nobody asks how long the call takes
+	began int64 // monotonic ns; untimed: closed, and nobody asks how long the call takes
 	place int   // half-open: index into probes
 	until int64 // half-open: until when the place is held
 }
@@ -162,7 +164,7 @@ func (b *Breaker) newPhase(s State, at int64) *phase {
 func (b *Breaker) admit() (permit, error) {
 	ph := b.phase.Load()
 	if ph.state == Closed && ph.slow.Load() == nil {
-		return permit{phase: ph}, nil
+		return permit{phase: ph, began: untimed}, nil
 	}
 	return b.admitTimed(ph)
 }
@@ -178,12 +180,12 @@ func (b *Breaker) admitTimed(ph *phase) (permit, error) {
 		ph = b.change(ph, HalfOpen, at)
 	}
 	if ph.state == Closed { // perhaps only while we looked
-		return permit{phase: ph, began: at | 1}, nil
+		return permit{phase: ph, began: at}, nil
 	}
 	for i := range ph.probes {
 		held := ph.probes[i].Load()
 		if held <= at && ph.probes[i].CompareAndSwap(held, at+openFor) {
-			return permit{phase: ph, began: at | 1, place: i, until: at + openFor}, nil
+			return permit{phase: ph, began: at, place: i, until: at + openFor}, nil
 		}
 	}
 	return permit{}, ph.refusal
@@ -192,7 +194,7 @@ func (b *Breaker) admitTimed(ph *phase) (permit, error) {
 // settle records the outcome of a permitted call. What was admitted by a phase that is over changes
 // nothing.
 func (b *Breaker) settle(p permit, class Class) {
-	if class == Success && p.began == 0 && p.phase.counts() == 0 {
+	if class == Success && p.began == untimed && p.phase.counts() == 0 {
 		return // as nearly always
 	}
 	b.record(p, class)
@@ -215,7 +217,7 @@ func (b *Breaker) record(p permit, class Class) {
 		if p.phase.failures.Load() != 0 {
 			p.phase.failures.Store(0)
 		}
-		if p.phase.failing.Load() != nil || p.began != 0 {
+		if p.phase.failing.Load() != nil || p.began != untimed {
 			b.count(p, false, now())
 		}
 	case class != Neutral:
@@ -233,7 +235,7 @@ func (b *Breaker) count(p permit, failed bool, at int64) {
 		trip = policy.ConsecutiveFailures > 0 && run >= int64(policy.ConsecutiveFailures) ||
 			policy.FailureRatio > 0 && failing.reaches(policy.FailureRatio, policy.MinCalls, at)
 	}
-	if p.began != 0 && slow != nil {
+	if p.began != untimed && slow != nil {
 		late := policy.slow(at - p.began)
 		slow.add(at, late)
 		trip = trip || late && slow.reaches(policy.SlowRatio, policy.MinCalls, at)

@@ -499,6 +499,17 @@ func TestProbesMustAllSucceed(t *testing.T) {
 			_ = b.Do(ctxBG, succeed)
 			wantState(t, b, HalfOpen)
 		}
+		last := start(b)
+		<-last.began
+		if err := b.Do(ctxBG, succeed); !errors.Is(err, ErrOpen) {
+			t.Errorf("a fourth call passed beside the third probe: %v", err)
+		}
+		last.end(nil)
+		wantState(t, b, Closed)
+
+		_ = b.Do(ctxBG, fail)
+		time.Sleep(time.Second)
+		_ = b.Do(ctxBG, succeed)
 		_ = b.Do(ctxBG, fail)
 		wantState(t, b, Open)
 	})

@@ -17,12 +17,7 @@ func TestTheWindowCountsLikeAList(t *testing.T) {
 			bad  bool
 		}
 		var list []seen
-		at := int64(0)
-		for range rapid.IntRange(1, 200).Draw(t, "calls") {
-			at += rapid.Int64Range(0, int64(length)/4).Draw(t, "pause")
-			bad := rapid.Bool().Draw(t, "bad")
-			w.add(at, bad)
-			list = append(list, seen{at / int64(length/slices), bad})
+		check := func(at int64) {
 			calls, failed := 0, 0
 			for _, s := range list {
 				if at/int64(length/slices)-s.step < slices {
@@ -35,6 +30,15 @@ func TestTheWindowCountsLikeAList(t *testing.T) {
 			if c, f := w.sum(at); c != calls || f != failed {
 				t.Fatalf("at %v the window has %d of %d bad, the list %d of %d", time.Duration(at), f, c, failed, calls)
 			}
+		}
+		at := int64(0)
+		for range rapid.IntRange(1, 200).Draw(t, "calls") {
+			at += rapid.Int64Range(0, int64(length)/4).Draw(t, "pause")
+			check(at)
+			bad := rapid.Bool().Draw(t, "bad")
+			w.add(at, bad)
+			list = append(list, seen{at / int64(length/slices), bad})
+			check(at)
 		}
 	})
 }

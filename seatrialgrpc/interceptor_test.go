@@ -202,7 +202,7 @@ func TestCodes(t *testing.T) {
 			given := status.Error(c.code, "as the handler says")
 			h := serve(t, func(context.Context) error { return given }, UnaryServerInterceptor(open(t), serverOption), intercept(r, []Option{clientOption}))
 			err := check(h)
-			if status.Code(err) != c.code || c.tries == 1 && err.Error() != given.Error() {
+			if status.Code(err) != c.code || c.tries == 1 && (err.Error() != given.Error() || status.Convert(err).Message() != "as the handler says") {
 				t.Errorf("the caller got %v", err)
 			}
 			if len(clientSpans()) != c.tries || (r.executor.State() == resilience.Open) != c.breaks {

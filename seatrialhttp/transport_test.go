@@ -140,6 +140,7 @@ func TestTheLastAnswerIsTheCallers(t *testing.T) {
 		{name: "no policy", statuses: []int{503}, want: 503, tries: 1},
 		{name: "success", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{204}, want: 204, tries: 1},
 		{name: "exhausted", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{500, 502, 503}, want: 503, tries: 3},
+		{name: "exhausted, with timeouts", policy: resilience.Policy{Timeout: time.Minute, TryTimeout: time.Minute, Retry: quick(2)}, statuses: []int{503}, want: 503, tries: 2},
 		{name: "client's error", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{404}, want: 404, tries: 1},
 		{name: "client's error after a failure", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{500, 409}, want: 409, tries: 2},
 		{name: "too many, no wish", policy: resilience.Policy{Retry: quick(3)}, statuses: []int{429}, want: 429, tries: 1},
@@ -209,7 +210,8 @@ func TestWhatIsSentTwice(t *testing.T) {
 				bodies = append(bodies, got)
 				return respond(r, 503, "later"), nil
 			})
-			tr := newRig(resilience.Policy{Retry: quick(3)}).transport(base, c.option)
+			option, _ := record()
+			tr := newRig(resilience.Policy{Retry: quick(3)}).transport(base, c.option, option)
 			var body io.Reader
 			closed := 0
 			if c.body != nil {
@@ -496,6 +498,9 @@ func TestFaults(t *testing.T) {
 				for i, s := range spans() {
 					if hit := i < len(c.faults); (attr(s, fault.AttrExperiment) == "storm") != hit {
 						t.Errorf("try %d: span says %q", i+1, attr(s, fault.AttrExperiment))
+					}
+					if failed := i < len(c.faults); (s.Status().Code == codes.Error) != failed {
+						t.Errorf("try %d: status %v", i+1, s.Status())
 					}
 				}
 				if c.status == 0 {
