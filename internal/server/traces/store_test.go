@@ -270,7 +270,7 @@ func TestStoreAgainstModel(t *testing.T) {
 				id := tid(genID.Draw(t, "trace"))
 				m.pin(id)
 				if got := s.Pin(id); got != (m.find(id) != nil) {
-					t.Errorf("Pin says %v, stored %v", got, stored)
+					t.Errorf("Pin says %v", got)
 				}
 				m.evict()
 			},
