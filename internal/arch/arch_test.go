@@ -1,8 +1,10 @@
 package arch
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -13,7 +15,9 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -34,29 +38,37 @@ func (p pkg) rel() string {
 	return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
 }
 
+// packages gives every package of the module; it asks the go command once.
 func packages(t *testing.T) []pkg {
 	t.Helper()
+	list, err := listed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+var listed = sync.OnceValues(func() (list []pkg, err error) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Doc,GoFiles,Imports,Deps", "./...")
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
-			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+			err = fmt.Errorf("go list: %w\n%s", err, exit.Stderr)
 		}
-		t.Fatal(err)
+		return nil, err
 	}
-	var list []pkg
-	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p pkg
 		if err := dec.Decode(&p); err == io.EOF {
-			return list
+			return list, nil
 		} else if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		list = append(list, p)
 	}
-}
+})
 
 func inside(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
@@ -118,13 +130,38 @@ var public = map[string][]string{
 	"resilience":   nil,
 	"seatrialhttp": nil,
 	"seatrialgrpc": {"google.golang.org/grpc"},
-	"seatrialtest": nil,
 }
 
 var otelAPI = []string{
 	"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/baggage",
 	"go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/propagation",
 	"go.opentelemetry.io/otel/semconv", "go.opentelemetry.io/otel/trace",
+}
+
+// notForUsers are the folders whose packages nobody outside imports.
+var notForUsers = []string{"internal", "cmd", "examples"}
+
+func TestEveryPublicPackageIsMeant(t *testing.T) {
+	for _, p := range packages(t) {
+		private := slices.ContainsFunc(notForUsers, func(dir string) bool { return inside(p.rel(), dir) })
+		if !private && !hasKey(public, p.rel()) {
+			t.Errorf("%s could be imported by everybody: what is public is promised, so name it in the table or put it under internal", p.rel())
+		}
+	}
+}
+
+// userAdapters bring one technology each to the client.
+var userAdapters = []string{"seatrialhttp", "seatrialgrpc"}
+
+func TestUserAdaptersDoNotKnowEachOther(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, adapter := range userAdapters {
+			dep := module + "/" + adapter
+			if p.rel() != adapter && hasKey(public, p.rel()) && slices.Contains(p.Deps, dep) {
+				t.Errorf("%q depends on %s: who uses one technology must not get the other", p.rel(), adapter)
+			}
+		}
+	}
 }
 
 func TestPublicPackagesAreLight(t *testing.T) {
@@ -166,8 +203,8 @@ var adapters = []string{
 
 // between are the imports of one adapter by another that are meant, with the reason.
 var between = map[string]string{
-	"internal/server/otlp → internal/server/intervals": "points are decoded into the form in which they are counted",
 	"internal/server/otlp → internal/server/traces":    "spans are decoded into the form in which they are kept",
+	"internal/server/otlp → internal/server/intervals": "points are decoded into the form in which they are counted",
 	"internal/server/httpapi → internal/server/traces": "the API answers with the trace store's trees",
 	"internal/server/console → internal/server/traces": "the pages show the trace store's trees",
 }
@@ -197,35 +234,72 @@ func TestAdaptersDoNotKnowEachOther(t *testing.T) {
 	}
 }
 
-func TestWhoMayImportTheServer(t *testing.T) {
+// wiring are the packages that put adapters together.
+const wiring = "internal/server/app"
+
+func TestOnlyAppWires(t *testing.T) {
 	for _, p := range packages(t) {
-		if inside(p.rel(), "internal/server") || !slices.ContainsFunc(p.Imports, func(imp string) bool { return inside(imp, module+"/internal/server") }) {
+		if p.rel() == wiring || slices.Contains(adapters, p.rel()) {
 			continue
 		}
-		if !inside(p.rel(), "internal/cli") {
-			t.Errorf("%s imports the server: only serve, dev and demo run it, everybody else speaks HTTP", p.rel())
-			continue
-		}
-		for _, file := range p.GoFiles {
-			name := strings.TrimSuffix(file, ".go")
-			if !importsServer(t, filepath.Join(p.Dir, file)) || strings.HasPrefix(name, "serve") || strings.HasPrefix(name, "dev") ||
-				strings.HasPrefix(name, "demo") || inside(p.rel(), "internal/cli/demo") {
-				continue
+		for _, imp := range p.Imports {
+			if name := strings.TrimPrefix(imp, module+"/"); slices.Contains(adapters, name) {
+				t.Errorf("%s imports %s: adapters are put together in app only, so that one place knows what runs", p.rel(), name)
 			}
-			t.Errorf("%s/%s imports the server: the CLI speaks HTTP but for serve, dev and demo", p.rel(), file)
 		}
 	}
 }
 
-func importsServer(t *testing.T, path string) bool {
+// runners start a server of their own; everything else outside of it speaks HTTP. They may
+// import app to start it, and control for the configuration that app takes.
+var (
+	runners  = []string{"internal/cli/serve", "internal/cli/dev", "internal/cli/demo", "internal/demo/"}
+	startsBy = []string{module + "/" + wiring, module + "/internal/server/control"}
+)
+
+func TestWhoMayImportTheServer(t *testing.T) {
+	for _, p := range packages(t) {
+		if inside(p.rel(), "internal/server") {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			name := p.rel() + "/" + file
+			mayRun := slices.ContainsFunc(runners, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+			for _, imp := range serverImports(t, filepath.Join(p.Dir, file)) {
+				if !mayRun {
+					t.Errorf("%s imports %s: only serve, dev and demo run a server, everybody else speaks HTTP", name, imp)
+				} else if !slices.Contains(startsBy, imp) {
+					t.Errorf("%s imports %s: a server is started through app", name, imp)
+				}
+			}
+		}
+	}
+}
+
+func TestServerDoesNotKnowTheCommandLine(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, dep := range p.Deps {
+			for _, above := range []string{"internal/cli", "internal/demo", "examples", "cmd"} {
+				if inside(p.rel(), "internal/server") && inside(dep, module+"/"+above) {
+					t.Errorf("%s depends on %s: the server serves any client", p.rel(), dep)
+				}
+			}
+		}
+	}
+}
+
+func serverImports(t *testing.T, path string) (list []string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.ContainsFunc(file.Imports, func(imp *ast.ImportSpec) bool {
-		return strings.HasPrefix(imp.Path.Value, `"`+module+"/internal/server")
-	})
+	for _, imp := range file.Imports {
+		if name, _ := strconv.Unquote(imp.Path.Value); inside(name, module+"/internal/server") {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 func TestExamplesUsePublicPackages(t *testing.T) {
@@ -239,7 +313,7 @@ func TestExamplesUsePublicPackages(t *testing.T) {
 }
 
 func TestNoTestingInProduction(t *testing.T) {
-	support := []string{"seatrialtest", "internal/server/store/storetest"}
+	support := []string{"internal/server/store/storetest"}
 	for _, p := range packages(t) {
 		if slices.Contains(p.Imports, "testing") && !slices.Contains(support, p.rel()) {
 			t.Errorf("%s imports testing: it would register flags in users' binaries", p.rel())
@@ -288,15 +362,18 @@ const maxFileLines = 600
 
 // funcLimits are 90th percentiles of function length in lines, by part of the tree.
 var funcLimits = []struct {
+	part  string
 	dirs  []string
 	limit int
 }{
-	{[]string{"internal/core", ".", "fault", "resilience", "seatrialhttp", "seatrialgrpc"}, 25},
-	{[]string{"internal/server", "internal/cli"}, 45},
+	{"core", []string{"internal/core"}, 25},
+	{"client", []string{".", "fault", "resilience", "seatrialhttp", "seatrialgrpc"}, 25},
+	{"server", []string{"internal/server"}, 45},
+	{"command line", []string{"internal/cli", "internal/demo", "cmd"}, 45},
 }
 
 func TestFilesAndFunctionsStayShort(t *testing.T) {
-	lengths := map[int][]int{}
+	lengths := make([][]int, len(funcLimits))
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -312,15 +389,20 @@ func TestFilesAndFunctionsStayShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for limit, list := range lengths {
+	for i, group := range funcLimits {
+		list := lengths[i]
+		if len(list) == 0 {
+			t.Errorf("%s: there are no functions in %v: correct the table", group.part, group.dirs)
+			continue
+		}
 		sort.Ints(list)
-		if p90 := list[len(list)*9/10]; p90 > limit {
-			t.Errorf("90 %% of the functions should have at most %d lines, they have up to %d", limit, p90)
+		if p90 := list[len(list)*9/10]; p90 > group.limit {
+			t.Errorf("%s: 90 %% of the functions should have at most %d lines (one algorithm, one page), they have up to %d", group.part, group.limit, p90)
 		}
 	}
 }
 
-func measure(t *testing.T, path string, lengths map[int][]int) error {
+func measure(t *testing.T, path string, lengths [][]int) error {
 	t.Helper()
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, path, nil, 0)
@@ -334,7 +416,7 @@ func measure(t *testing.T, path string, lengths map[int][]int) error {
 	if strings.HasSuffix(path, "_test.go") {
 		return nil
 	}
-	for _, group := range funcLimits {
+	for i, group := range funcLimits {
 		if !slices.ContainsFunc(group.dirs, func(dir string) bool {
 			return dir == filepath.Dir(rel) || dir != "." && inside(rel, dir)
 		}) {
@@ -342,7 +424,7 @@ func measure(t *testing.T, path string, lengths map[int][]int) error {
 		}
 		for _, decl := range file.Decls {
 			if f, ok := decl.(*ast.FuncDecl); ok && f.Body != nil {
-				lengths[group.limit] = append(lengths[group.limit], fset.Position(f.End()).Line-fset.Position(f.Pos()).Line+1)
+				lengths[i] = append(lengths[i], fset.Position(f.End()).Line-fset.Position(f.Pos()).Line+1)
 			}
 		}
 	}

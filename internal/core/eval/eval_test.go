@@ -376,3 +376,30 @@ func FuzzCompile(f *testing.F) {
 		}
 	})
 }
+
+// Shares are half-open: a unit in bucket b is outside of a share of b, and inside of one of b+1;
+// the same from the top for a trial's control.
+func TestSharesAreHalfOpen(t *testing.T) {
+	for i := range 200 {
+		unit := Context{TargetingKey: fmt.Sprint("u", i)}
+		bucket := flag.Weight(Bucket(Hash("f", unit.TargetingKey), flag.TotalWeight))
+		in := func(w flag.Weight) bool {
+			split := &flag.Split{Weights: []flag.Share{{Variant: "on", Weight: w}}}
+			return compile(t, flag.Set{Flags: []flag.Flag{stringFlag("f", flag.Rule{Split: split})}}).Evaluate("f", &unit).Variant == "on"
+		}
+		role := func(s flag.Stratum) Role {
+			return compile(t, flag.Set{Flags: []flag.Flag{stringFlag("g")}, Allocations: []flag.Allocation{
+				{Trial: "t", Flag: "g", Salt: "f", Treatment: "on", Control: "off", Strata: []flag.Stratum{s}}}}).Evaluate("g", &unit).Role
+		}
+		if in(bucket) || !in(bucket+1) {
+			t.Errorf("bucket %d: in a share of %d %v, of %d %v", bucket, bucket, in(bucket), bucket+1, in(bucket+1))
+		}
+		if role(flag.Stratum{Treatment: bucket}) != RoleNone || role(flag.Stratum{Treatment: bucket + 1}) != RoleTreatment {
+			t.Errorf("bucket %d: the treatment's border is not half-open", bucket)
+		}
+		rest := flag.TotalWeight - bucket
+		if role(flag.Stratum{Control: rest - 1}) != RoleNone || role(flag.Stratum{Control: rest}) != RoleControl {
+			t.Errorf("bucket %d: the control's border is not half-open", bucket)
+		}
+	}
+}
