@@ -52,7 +52,7 @@ func TestTree(t *testing.T) {
 		{"orphans", []Span{spanOf(1, 1, 0, 10), spanOf(1, 2, 9, 5), spanOf(1, 3, 2, 6)}, "2!(3) 1"},
 		{"its own parent", []Span{spanOf(1, 1, 1, 0), spanOf(1, 2, 1, 1)}, "1!(2)"},
 		{"a cycle is cut at its earliest span", []Span{spanOf(1, 1, 3, 5), spanOf(1, 2, 1, 4), spanOf(1, 3, 2, 6)}, "2!(3(1))"},
-		{"a chain that leads into a cycle", []Span{spanOf(1, 5, 4, 0), spanOf(1, 4, 1, 1), spanOf(1, 1, 2, 7), spanOf(1, 2, 1, 8)}, "1!(4(5) 2)"},
+		{"a chain that leads into a cycle, at its later span", []Span{spanOf(1, 5, 4, 0), spanOf(1, 4, 2, 1), spanOf(1, 1, 2, 7), spanOf(1, 2, 1, 8)}, "1!(2(4(5)))"},
 		{"two cycles and a root", []Span{spanOf(1, 1, 2, 1), spanOf(1, 2, 1, 2), spanOf(1, 3, 4, 4), spanOf(1, 4, 3, 3), spanOf(1, 9, 0, 9)}, "1!(2) 4!(3) 9"},
 		{"one id twice", []Span{spanOf(1, 1, 0, 0), spanOf(1, 2, 1, 1), spanOf(1, 2, 1, 2), spanOf(1, 3, 2, 3)}, "1(2(3) 2)"},
 	} {
