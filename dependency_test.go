@@ -130,6 +130,15 @@ func TestFaultsEndWithTheLease(t *testing.T) {
 			p.change(next)
 			p.send(sse("snapshot", next))
 		},
+		"old states": func(p *plane) {
+			p.setSilent(true)
+			go func() {
+				for range 20 {
+					time.Sleep(5 * time.Second)
+					p.send(sse("snapshot", faultSet(0, failing)))
+				}
+			}()
+		},
 		"server behind": func(p *plane) { p.change(faultSet(0, failing)) },
 	}
 	for name, silence := range silences {
