@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/seatrial/seatrial/internal/demo"
 	"github.com/spf13/cobra"
@@ -29,7 +32,9 @@ The exit code is 0 if all scenes ended as they should, else 1.`,
 			cfg.Announce = func(server, token string) func() {
 				return a.announceLocal(connection{Server: server, Token: token})
 			}
-			sum, err := demo.Run(cmd.Context(), cfg)
+			ctx, stop := untilHangup(cmd.Context())
+			defer stop()
+			sum, err := demo.Run(ctx, cfg)
 			if err != nil {
 				return err
 			}
@@ -44,6 +49,15 @@ The exit code is 0 if all scenes ended as they should, else 1.`,
 	flags.Uint64Var(&cfg.Seed, "seed", 1, "varies customers, working times and misfortunes")
 	flags.StringVar(&cfg.Addr, "addr", "127.0.0.1:8420", "address of the control plane; the next free port if it is taken")
 	return cmd
+}
+
+// untilHangup ends when the terminal goes away, too: the demo must clean up after itself. With
+// nohup it goes on.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return context.WithCancel(ctx)
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
 // commandName is how a person calls this program again: by its name, unless `go run` has built it

@@ -91,10 +91,9 @@ func (t *timeline) progress(now api.Trial, s load.Stats) {
 		t.show("")
 		return
 	}
-	t.show(fmt.Sprintf("%7.1fs  %s %s: %s/%s bad requests with the treatment, %s/%s in the control; %s checkouts, %s failed",
-		t.seconds(), now.Spec.Name, state.Phase,
-		thousands(state.Treatment.Bad), thousands(state.Treatment.Requests),
-		thousands(state.Control.Bad), thousands(state.Control.Requests), thousands(s.OK+s.Failed), thousands(s.Failed)))
+	t.show(fmt.Sprintf("%6.1fs  treatment: %s of %s requests failed, control: %s of %s; %s checkouts in all",
+		t.seconds(), thousands(state.Treatment.Bad), thousands(state.Treatment.Requests),
+		thousands(state.Control.Bad), thousands(state.Control.Requests), thousands(s.OK+s.Failed)))
 }
 
 // evidence names traces of what went wrong, for `seatrial trace get`.

@@ -111,7 +111,7 @@ func (t *timeline) wrap(text string, indent int) string {
 	}
 	var b strings.Builder
 	column := 0
-	for word := range strings.FieldsSeq(text) {
+	for word := range strings.FieldsSeq(strings.ReplaceAll(text, " %", noBreak+"%")) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case column == 0:
@@ -125,8 +125,11 @@ func (t *timeline) wrap(text string, indent int) string {
 		b.WriteString(word)
 		column += n
 	}
-	return b.String()
+	return strings.ReplaceAll(b.String(), noBreak, " ")
 }
+
+// noBreak stands for a space at which no line is broken.
+const noBreak = "\u00a0"
 
 // write puts text above the status line.
 func (t *timeline) write(text string) {
