@@ -58,8 +58,12 @@ func (s Stratum) equal(t Stratum) bool {
 	return s.Treatment == t.Treatment && s.Control == t.Control && slices.Equal(s.Segments, t.Segments)
 }
 
-// compact gives raw without insignificant space, or raw itself if it has none or is not JSON.
+// compact gives raw without insignificant space, or raw itself if it has none or is not JSON. A
+// missing value is the null that JSON shows for it.
 func compact(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return json.RawMessage("null")
+	}
 	if !bytes.ContainsAny(raw, " \t\r\n") {
 		return raw
 	}
