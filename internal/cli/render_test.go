@@ -86,10 +86,10 @@ func TestWrap(t *testing.T) {
 func TestScreenRedraws(t *testing.T) {
 	var out bytes.Buffer
 	s := screen{out: &out}
-	if err := s.draw("one\ntwo\n", 10); err != nil {
+	if err := s.draw("one\ntwo\nthree\n", 10, 3); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.draw("\x1b[32mthree and a long rest\x1b[0m\n", 5); err != nil {
+	if err := s.draw("\x1b[32mthree and a long rest\x1b[0m\n", 5, 0); err != nil {
 		t.Fatal(err)
 	}
 	want := "one\x1b[K\ntwo\x1b[K\n\x1b[J" + "\x1b[2A" + "\x1b[32mthree\x1b[0m\x1b[K\n\x1b[J"

@@ -56,6 +56,16 @@ func (s style) width() int {
 	return 80
 }
 
+// height of the terminal in lines, 0 if nobody knows.
+func (s style) height() int {
+	if s.file != nil {
+		if _, h, err := term.GetSize(int(s.file.Fd())); err == nil {
+			return h
+		}
+	}
+	return 0
+}
+
 // mark is how something is doing. It shows as icon, word and colour; the word always stands
 // beside it, so that neither colour nor icon carries meaning alone.
 type mark int

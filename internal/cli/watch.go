@@ -100,7 +100,7 @@ func (a *app) tellAway(err error) { a.say("%v; trying again for %s", err, watchP
 func (a *app) showChanges(noun trialNoun) func(api.Trial) error {
 	if a.format() == formatTable && a.style.terminal {
 		s := screen{out: a.out}
-		return func(t api.Trial) error { return s.draw(a.style.trialView(noun, t), a.style.width()) }
+		return func(t api.Trial) error { return s.draw(a.style.trialView(noun, t), a.style.width(), a.style.height()) }
 	}
 	seen := ""
 	return func(t api.Trial) error {
@@ -181,13 +181,17 @@ type screen struct {
 }
 
 // draw replaces what was drawn before. Lines are cut at width, as a line that the terminal wraps
-// would not be counted.
-func (s *screen) draw(text string, width int) error {
+// would not be counted, and those beyond height (0: unknown) are left out, as the cursor cannot go
+// back to what has scrolled away.
+func (s *screen) draw(text string, width, height int) error {
 	var b strings.Builder
 	if s.lines > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", s.lines)
 	}
 	list := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if height > 1 {
+		list = list[:min(len(list), height-1)]
+	}
 	for _, line := range list {
 		b.WriteString(cutPainted(line, width) + "\x1b[K\n")
 	}

@@ -84,7 +84,7 @@ func chaos(name string) trial.Spec {
 	return trial.Spec{
 		Name: name, Goal: trial.GoalSurvive, Flag: flagTrouble, Treatment: variantOn, Control: variantOff,
 		Hypothesis: "orders go on as usual while payment has a bad day",
-		Steps:      []trial.Step{{Share: percent(10), MinTime: seconds(6), MinUnits: 50}},
+		Steps:      []trial.Step{{Share: percent(10), MinTime: seconds(10), MinUnits: 80}},
 		Guardrails: []trial.Guardrail{
 			{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Absolute: 0.05},
 			{Name: "slow orders", Metric: trial.MetricLatency, Mode: trial.ModeEnforce, Absolute: 0.05, Bounds: []float64{2}},
