@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -102,12 +103,7 @@ func showCount(c trial.Count) string {
 	return fmt.Sprintf("%.3g%% of %d", c.Share()*100, c.Of)
 }
 
-func showEstimate(e trial.Estimate) string {
-	if e.Value == 0 && e.High == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2fx (%.2f to %.2f)", e.Value, e.Low, e.High)
-}
+func showEstimate(e trial.Estimate) string { return cmp.Or(e.String(), "-") }
 
 // trialRows are the named values of get; TSV has them all, a terminal shows what is not empty.
 func trialRows(s style, t api.Trial) []detail {

@@ -43,14 +43,6 @@ type Count struct {
 // Share gives Bad/Of, 0 for an empty count.
 func (c Count) Share() float64 { return share(c.Bad, c.Of) }
 
-// Estimate is a point estimate within a confidence sequence: it holds at any time, at the level
-// PromoteAlpha. Low 0 and High 0 mean that nothing is known yet.
-type Estimate struct {
-	Value float64 `json:"value"`
-	Low   float64 `json:"low"`
-	High  float64 `json:"high"`
-}
-
 // BoundState is the evidence on one kind of bad event.
 type BoundState struct {
 	Seconds   float64                `json:"seconds,omitempty"` // slower than this is bad; 0 for errors
@@ -191,10 +183,7 @@ func (s *GuardrailState) combine(spec Spec) {
 	s.LogAnyHarm = evidence.MeanLogE(anyHarm[:n]...)
 	b := &s.Bounds[worst] // the bound that tells most is the one to show
 	s.Treatment, s.Control, s.Bound = b.Treatment, b.Control, b.Seconds
-	s.Ratio = Estimate{}
-	if low, high, value := b.Ratio.Interval(spec.PromoteAlpha); value > 0 && !math.IsInf(high, 1) {
-		s.Ratio = Estimate{Value: value, Low: low, High: high}
-	}
+	s.Ratio = newEstimate(b.Ratio.Interval(spec.PromoteAlpha))
 }
 
 // enforced gives the evidence of harm of the guardrails that may stop the trial.

@@ -55,8 +55,8 @@ func (s *State) estimate(spec Spec, i int) string {
 		return subject + ": nothing counted yet."
 	}
 	text := fmt.Sprintf("%s: %s, control %s", subject, ratio(st.Treatment.Share()), ratio(st.Control.Share()))
-	if st.Ratio.Value > 0 {
-		text += fmt.Sprintf(", that is %s× (between %s× and %s×, valid at any time)", factor(st.Ratio.Value), factor(st.Ratio.Low), factor(st.Ratio.High))
+	if times := st.Ratio.with(", valid at any time"); times != "" {
+		text += ", that is " + times
 	}
 	return text + "; tolerance " + tolerance(g) + "."
 }

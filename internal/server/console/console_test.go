@@ -91,7 +91,7 @@ func TestThePageTellsHowTrialsStand(t *testing.T) {
 	text = strings.Join(strings.Fields(text), " ")
 	for _, part := range []string{
 		"Environment production , revision 2", "Ada (viewer)", "‖ holding", "Holding at 5 %.", "Share 5%", "Step 2 of 4",
-		"2.5% (5 of 200)", "1% (2 of 200)", "2.5× (0.9 to 6.01)", "◌ undecided", "✖ harmful", "seatrial rollout abort express", "▶ running", "seatrial chaos abort payment-slow",
+		"2.5% (5 of 200)", "1% (2 of 200)", "2.5× (0.9× to 6×)", "◌ undecided", "✖ harmful", "seatrial rollout abort express", "▶ running", "seatrial chaos abort payment-slow",
 		"✖ weakness found", "Payment failures reached the users.", "Share 0%", "payment charge, 250ms", "1970-01-01 00:01:00 UTC",
 		"switched off", "code default", "removed flag old", "and 2 more",
 	} {

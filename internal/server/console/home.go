@@ -202,10 +202,7 @@ func standing(s trial.State) (icon, word, tone string) {
 func guardrail(spec trial.Guardrail, g trial.GuardrailState) guardrailView {
 	v := guardrailView{
 		Name: g.Name, Control: count(g.Control), Treatment: count(g.Treatment),
-		Ratio: "–", Tolerance: tolerance(spec),
-	}
-	if g.Ratio.Low > 0 || g.Ratio.High > 0 {
-		v.Ratio = fmt.Sprintf("%.3g× (%.3g to %.3g)", g.Ratio.Value, g.Ratio.Low, g.Ratio.High)
+		Ratio: cmp.Or(g.Ratio.String(), "–"), Tolerance: tolerance(spec),
 	}
 	v.Word = strings.ReplaceAll(string(g.Verdict), "_", " ")
 	switch g.Verdict {
