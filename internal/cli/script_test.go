@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Setup:         startServer,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"seatrial": command, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed,
+			"runs": runs, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed,
 		},
 	})
 }
@@ -118,10 +118,10 @@ func post(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// command is the script command seatrial: the real command line in this process, which is
-// faster than exec. It must succeed, with ! it must not.
-func command(ts *testscript.TestScript, neg bool, args []string) {
-	if code := inProcess(ts, args); (code != 0) != neg {
+// runs seatrial ARGS runs the real command line in this process, which is faster than exec. It
+// must succeed, with ! it must not.
+func runs(ts *testscript.TestScript, neg bool, args []string) {
+	if code := inProcess(ts, args[1:]); (code != 0) != neg {
 		ts.Fatalf("exit code %d", code)
 	}
 }
