@@ -127,11 +127,14 @@ func anyRule(t *rapid.T) flag.Rule {
 	return rule
 }
 
+// nasty are values that look like parts of the notation.
+var nasty = []string{"Simon and Garfunkel", "a,b", "7", "true", "", " x ", `"quoted"`, "a => b", "x = y", "not segment z", "null"}
+
 func anyClause(t *rapid.T) flag.Condition {
 	c := flag.Condition{Segment: rapid.StringMatching(`[a-z]{1,8}`).Draw(t, "segment")}
 	if rapid.Bool().Draw(t, "attribute") {
 		c = flag.Condition{Attribute: rapid.StringMatching(`[a-zA-Z]{2,8}`).Draw(t, "name"), Op: flag.OpIn}
-		for _, v := range rapid.SliceOfN(rapid.OneOf(rapid.String().AsAny(), rapid.IntRange(-9, 9).AsAny(), rapid.Bool().AsAny()), 1, 3).Draw(t, "values") {
+		for _, v := range rapid.SliceOfN(rapid.OneOf(rapid.String().AsAny(), rapid.SampledFrom(nasty).AsAny(), rapid.IntRange(-9, 9).AsAny(), rapid.Bool().AsAny()), 1, 3).Draw(t, "values") {
 			raw, err := json.Marshal(v)
 			if err != nil {
 				t.Fatal(err)
