@@ -157,7 +157,7 @@ func (s *GuardrailState) judge(spec Spec, state *State) {
 		s.Verdict = VerdictInvalid
 	case s.Verdict != VerdictHarmful && s.LogNoWorse >= math.Log(1/spec.PromoteAlpha):
 		s.Verdict = VerdictSafe
-	case s.Treatment.Of == 0 || s.Control.Of == 0 || state.NoData >= noDataIntervals:
+	case s.Treatment.Of == 0 || s.Control.Of == 0 || state.silent(spec):
 		s.Verdict = VerdictNoData
 	default:
 		s.Verdict = VerdictUndecided

@@ -207,11 +207,15 @@ func (s *State) blind(spec Spec, iv outcome.Interval) (string, bool) {
 	if s.Sample.Invalid {
 		return s.sampleSentence(spec), true
 	}
-	limit := max(noDataIntervals, int(math.Ceil(float64(noDataTime)/float64(spec.Interval))))
-	if s.NoData >= limit {
+	if s.silent(spec) {
 		return s.noDataSentence(iv), true
 	}
 	return "", false
+}
+
+// silent reports whether no comparable interval has come for longer than telemetry may take.
+func (s *State) silent(spec Spec) bool {
+	return s.NoData >= max(noDataIntervals, int(math.Ceil(float64(noDataTime)/float64(spec.Interval))))
 }
 
 // An arm may be silent for this long before the trial holds: whichever is more.

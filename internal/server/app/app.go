@@ -133,7 +133,7 @@ func (s *Server) run() {
 		}
 	}()
 	decide := controller.New(controller.Config{
-		Trials: s.service, Outcomes: s.outcomes, Evidence: evidence{s.traces}, Logger: s.cfg.Logger,
+		Trials: s.service, Outcomes: s.outcomes, Evidence: s.traces, Logger: s.cfg.Logger,
 	}, func() { s.weighed.Add(1) })
 	go func() {
 		defer close(b.decided)
@@ -147,14 +147,6 @@ func (s *Server) run() {
 			s.shutDown(ctx, fmt.Errorf("server: %w", err))
 		}
 	}()
-}
-
-// evidence lets the controller pin traces by the ids that outcomes carry.
-type evidence struct{ *traces.Store }
-
-func (e evidence) Pin(traceID string) bool {
-	id, err := traces.ParseTraceID(traceID)
-	return err == nil && e.Store.Pin(id)
 }
 
 // URL is where the server is reached from this machine, without a slash at the end.
