@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial"
@@ -29,7 +30,7 @@ type Service struct {
 
 	client *seatrial.Client
 	traces *sdktrace.TracerProvider
-	stops  []func(context.Context) error // in the order in which to call them
+	stops  []func(context.Context) error // to call in reverse order
 }
 
 // open gives a service its Seatrial client and its tracing. It serves nothing yet.
@@ -187,7 +188,7 @@ func (s *Service) serveGRPC(register func(*grpc.Server)) error {
 // within ctx.
 func (s *Service) Close(ctx context.Context) error {
 	var problems []error
-	for _, stop := range s.stops {
+	for _, stop := range slices.Backward(s.stops) {
 		problems = append(problems, stop(ctx))
 	}
 	problems = append(problems, s.client.Close(ctx), s.traces.Shutdown(ctx))

@@ -114,9 +114,12 @@ func TestInterruptEndsTheDemoInGoodOrder(t *testing.T) {
 	cfg := Config{Out: &out, Addr: "127.0.0.1:0", Announce: func(server, _ string) func() {
 		time.AfterFunc(300*time.Millisecond, interrupt)
 		return func() {
-			if _, err := net.Dial("tcp", server[len("http://"):]); err != nil {
+			conn, err := net.Dial("tcp", server[len("http://"):])
+			if err != nil {
 				t.Error("the control plane went before it was forgotten")
+				return
 			}
+			_ = conn.Close() // else the server waits for its first request
 		}
 	}}
 	_, err := Run(ctx, cfg)
