@@ -115,14 +115,14 @@ func TestEvaluationNoAlloc(t *testing.T) {
 	ctx := WithContext(context.Background(), benchUser())
 	inWork, work := c.Begin(ctx)
 	defer work.End(nil)
-	wrapped := context.WithValue(ctx, "key", "value")
+	wrapped := context.WithValue(ctx, foreignKey{}, "value")
 	static, rule, trial := c.BoolFlag("static", false), c.BoolFlag("rule", false), c.BoolFlag("trial", false)
 	tests := map[string]func(){
 		"handle, static":         func() { static.Get(ctx) },
 		"handle, rule and split": func() { rule.Get(ctx) },
 		"handle, details":        func() { rule.Details(ctx) },
 		"handle, wrapped":        func() { rule.Get(wrapped) },
-		"handle, nil context":    func() { static.Get(nil) }, //nolint:staticcheck // promised
+		"handle, nil context":    func() { static.Get(noContext) },
 		"key, static":            func() { c.Bool(ctx, "static", false) },
 		"key, rule and split":    func() { c.Bool(ctx, "rule", false) },
 		"key, not found":         func() { c.Bool(ctx, "nowhere", false) },

@@ -469,7 +469,7 @@ func TestDependencies(t *testing.T) {
 	if c.Dependency("payment") != d || d.Name() != "payment" || d.Policy().Timeout != time.Second {
 		t.Errorf("%q, %+v", d.Name(), d.Policy())
 	}
-	if err := d.Do(nil, succeed); err != nil { //nolint:staticcheck // promised
+	if err := d.Do(noContext, succeed); err != nil {
 		t.Error(err)
 	}
 	if err := (*Dependency)(nil).Do(t.Context(), func(context.Context) error { return errDown }); err != errDown {

@@ -10,6 +10,12 @@ import (
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
+// noContext is the nil context that evaluations promise to bear.
+var noContext context.Context
+
+// foreignKey is a context key of somebody else.
+type foreignKey struct{}
+
 // evaluationSet holds one flag of each type, and one of each fate.
 func evaluationSet() flag.Set {
 	disabled := release("disabled")
@@ -111,7 +117,7 @@ func TestTypes(t *testing.T) {
 		"float handle":         {c.FloatFlag("float", 1).Get(ctx), 0.5},
 		"object handle":        {c.ObjectFlag("object", nil).Get(ctx), object},
 		"key of handle":        {c.ObjectFlag("object", nil).Key(), "object"},
-		"nil context":          {c.Bool(nil, "bool", true), false}, //nolint:staticcheck // promised
+		"nil context":          {c.Bool(noContext, "bool", true), false},
 		"zero handle":          {(&Flag[int64]{}).Get(ctx), int64(0)},
 		"zero handle, details": {(&Flag[int64]{}).Details(ctx).ErrorCode, ErrorProviderNotReady},
 	}
@@ -175,10 +181,10 @@ func TestNilClient(t *testing.T) {
 	}
 	work.Fail()
 	work.End(nil)
-	if err := c.Close(nil); err != nil { //nolint:staticcheck // promised
+	if err := c.Close(noContext); err != nil {
 		t.Error(err)
 	}
-	if err := c.Flush(nil); err != nil { //nolint:staticcheck
+	if err := c.Flush(noContext); err != nil {
 		t.Error(err)
 	}
 	if err := c.WaitRevision(ctx, 1); err == nil {
@@ -226,8 +232,8 @@ func TestContext(t *testing.T) {
 	if base.Attribute("plan") != nil || !reflect.DeepEqual(base.Attribute("list"), []any{"a"}) {
 		t.Errorf("With changed the context it was called on: %v", base)
 	}
-	ctx := WithContext(nil, more) //nolint:staticcheck // promised
-	got, ok := FromContext(context.WithValue(ctx, "key", "value"))
+	ctx := WithContext(noContext, more)
+	got, ok := FromContext(context.WithValue(ctx, foreignKey{}, "value"))
 	if !ok || got.TargetingKey() != "u" || got.Attribute("plan") != "gold" {
 		t.Errorf("FromContext = %v, %v", got, ok)
 	}

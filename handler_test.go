@@ -73,7 +73,7 @@ func TestHandlerOutcomes(t *testing.T) {
 		"ok":              {handler: func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }},
 		"not found":       {handler: http.NotFound},
 		"500":             {handler: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) }, bad: 1},
-		"503 with body":   {handler: func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 503) }, bad: 1},
+		"503 with body":   {handler: func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusServiceUnavailable) }, bad: 1},
 		"500 too late": {handler: func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, "hello")
 			w.WriteHeader(500) // is not sent

@@ -169,7 +169,7 @@ func TestCloseTellsWhatIsLost(t *testing.T) {
 		c := p.open(WithFlushInterval(5 * time.Minute))
 		work(t, c, 1)
 		began := time.Now()
-		err := c.Close(nil) //nolint:staticcheck // promised: 5 s
+		err := c.Close(noContext) // promised: 5 s
 		if took := time.Since(began); took < 5*time.Second || took > 7*time.Second {
 			t.Errorf("took %v", took)
 		}

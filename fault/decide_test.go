@@ -142,7 +142,7 @@ func TestS11_SameSeedSameFaults(t *testing.T) {
 		}
 		return log.String()
 	}
-	if run("1", 1) != run("1", 1) {
+	if first, second := run("1", 1), run("1", 1); first != second {
 		t.Error("two runs of one seed differ")
 	}
 	if run("1", 1) == run("2", 1) {

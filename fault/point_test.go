@@ -17,6 +17,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
+// hitKey marks the contexts of calls that are to be hit.
+type hitKey struct{}
+
 // The tests C1 to C3 are named by the defects of fault injectors that they exclude, S1 to S11 by
 // the safety rules that they hold us to.
 
@@ -105,14 +108,14 @@ func TestC3_CallsThatAreNotHitNeverWait(t *testing.T) {
 		p := NewPoint("payment", Caps{})
 		lease := NewLease(0)
 		source := SourceFunc(func(ctx context.Context) (*Program, Assignment) {
-			if ctx.Value("hit") == nil {
+			if ctx.Value(hitKey{}) == nil {
 				return nil, Assignment{}
 			}
 			return always(slow).Program(ctx)
 		})
 		p.Arm(source, lease)
 		for range 50 {
-			go func() { _ = p.Do(context.WithValue(ctxBG, "hit", true), succeed) }() //nolint:staticcheck
+			go func() { _ = p.Do(context.WithValue(ctxBG, hitKey{}, true), succeed) }()
 		}
 		synctest.Wait()
 		began := time.Now()
@@ -150,7 +153,7 @@ func TestS1_FaultsEndWithTheirLease(t *testing.T) {
 		if !hit() {
 			t.Error("renewed, but over")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if hit() || p.Armed() || lease.Live() {
 			t.Error("not renewed, but faults go on")
 		}
@@ -434,7 +437,7 @@ func TestS10_WhatWasInjectedIsMarkedInTheSpan(t *testing.T) {
 		wantPhase := map[Kind]string{KindError: "after", KindLatency: "before"}
 		for _, s := range recorder.Ended() {
 			set := attribute.NewSet(s.Attributes()...)
-			get := func(key attribute.Key) string { v, _ := set.Value(key); return v.Emit() }
+			get := func(key attribute.Key) string { v, _ := set.Value(key); return v.String() }
 			kind := Kind(get(AttrKind))
 			if get(AttrExperiment) != "storm" || get(AttrVariant) != "hit" || get(AttrPoint) != "payment" || get(AttrPhase) != wantPhase[kind] {
 				t.Errorf("span says %v", s.Attributes())
@@ -444,7 +447,7 @@ func TestS10_WhatWasInjectedIsMarkedInTheSpan(t *testing.T) {
 			}
 			event := attribute.NewSet(s.Events()[0].Attributes...)
 			if delay, ok := event.Value(AttrDelay); (kind == KindLatency) != ok || ok && delay.AsFloat64() != 10 {
-				t.Errorf("%s: delay %v", kind, delay.Emit())
+				t.Errorf("%s: delay %v", kind, delay.String())
 			}
 		}
 	})

@@ -73,7 +73,7 @@ func record() (Option, func() []sdk.ReadOnlySpan) {
 func attr(s sdk.ReadOnlySpan, key string) string {
 	for _, kv := range s.Attributes() {
 		if kv.Key == attribute.Key(key) {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""

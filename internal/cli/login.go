@@ -57,7 +57,7 @@ func (a *app) loginTarget(args []string, code string) (loginTarget, error) {
 	if len(args) == 1 {
 		link, err := url.Parse(args[0])
 		if err != nil || link.Host == "" {
-			return t, usage(fmt.Errorf("link %q: give the whole one-time link, http://...", args[0]))
+			return t, usage(fmt.Errorf("link %q: give the whole one-time link, such as http://127.0.0.1:8420/login?code=x", args[0]))
 		}
 		t.server, t.code = link.Scheme+"://"+link.Host, firstOf(code, link.Query().Get("code"))
 	}

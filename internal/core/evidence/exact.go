@@ -112,6 +112,3 @@ func lnGamma(x float64) float64 {
 	const halfLn2Pi = 0.91893853320467274178032973640561763986139747363778
 	return (float64((x-0.5)*ln(x)) - x) + halfLn2Pi + series/x - ln(shift)
 }
-
-// lnBeta is ln B(a, b) for a, b > 0.
-func lnBeta(a, b float64) float64 { return lnGamma(a) + lnGamma(b) - lnGamma(a+b) }

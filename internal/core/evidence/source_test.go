@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"go/types"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,15 +23,20 @@ var mathExact = []string{"Abs", "Floor", "Frexp", "Inf", "IsInf", "IsNaN", "Ldex
 // product must be rounded by a conversion, divided, or marked as exact).
 func TestSourceIsTheSameOnEveryArchitecture(t *testing.T) {
 	fset := token.NewFileSet()
-	parsed, err := parser.ParseDir(fset, ".", nil, parser.ParseComments) //nolint:staticcheck // one package, no build tags
+	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var files []*ast.File
-	for name, file := range parsed["evidence"].Files {
-		if !strings.HasSuffix(name, "_test.go") {
-			files = append(files, file)
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
 		}
+		file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
 	}
 	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}
 	conf := types.Config{Importer: importer.ForCompiler(fset, "source", nil)}

@@ -27,7 +27,7 @@ func inSpan(content []byte) []byte {
 
 // inPoint wraps fields of an exponential histogram point as a request.
 func inPoint(content []byte) []byte {
-	data := append(field(1, content), 2<<3|0, 1) // delta
+	data := append(field(1, content), 2<<3, 1) // delta
 	metric := append(field(1, []byte("seatrial.outcome.duration")), field(10, data)...)
 	resource := field(1, field(1, append(field(1, []byte("service.instance.id")), field(2, field(1, []byte("a")))...)))
 	return field(1, append(resource, field(2, field(2, metric))...))

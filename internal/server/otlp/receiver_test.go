@@ -415,13 +415,13 @@ func TestRefuse(t *testing.T) {
 
 // Histogram counts may also come one by one, as old encoders of protobuf write them.
 func TestUnpackedBuckets(t *testing.T) {
-	buckets := []byte{2<<3 | 0, 3, 2<<3 | 0, 0, 2<<3 | 0, 4, 1<<3 | 0, 2} // offset 1, zigzag
+	buckets := []byte{2 << 3, 3, 2 << 3, 0, 2 << 3, 4, 1 << 3, 2} // offset 1, zigzag
 	attributes := slices.Concat(
 		field(1, append(field(1, []byte("seatrial.trial")), field(2, field(1, []byte("t")))...)),
 		field(1, append(field(1, []byte("seatrial.version")), field(2, field(1, []byte("t.1.0")))...)),
 		field(1, append(field(1, []byte("seatrial.arm")), field(2, field(1, []byte("control")))...)))
 	fixed := func(number byte, n uint64) []byte { return binary.LittleEndian.AppendUint64([]byte{number<<3 | 1}, n) }
-	body := inPoint(slices.Concat(attributes, fixed(2, 1), fixed(3, 2), fixed(4, 7), []byte{6<<3 | 0, 10}, field(8, buckets)))
+	body := inPoint(slices.Concat(attributes, fixed(2, 1), fixed(3, 2), fixed(4, 7), []byte{6 << 3, 10}, field(8, buckets)))
 	var got sink
 	result, err := NewReceiver(Config{Outcomes: &got}).takeMetrics(body, encodingProtobuf)
 	if err != nil || result.rejected != 0 || len(got.points) != 1 {
