@@ -81,7 +81,7 @@ func (s *orders) handler() http.Handler {
 		}
 		receipt, err := s.process(r.Context(), o)
 		if err != nil {
-			fail(w, err)
+			fail(w, r, err)
 			return
 		}
 		answer(w, http.StatusCreated, receipt)

@@ -42,7 +42,7 @@ func shippingHandler(c *chance) http.Handler {
 			return
 		}
 		if err := attempt(r.Context(), c, naturalFailure, errCarrier, 2*time.Millisecond, 9*time.Millisecond); err != nil {
-			fail(w, err)
+			fail(w, r, err)
 			return
 		}
 		answer(w, http.StatusCreated, Label{ID: "ship-" + s.OrderID})
@@ -59,7 +59,7 @@ func notificationHandler(c *chance) http.Handler {
 			return
 		}
 		if err := attempt(r.Context(), c, notificationFailure, errMail, 1*time.Millisecond, 5*time.Millisecond); err != nil {
-			fail(w, err)
+			fail(w, r, err)
 			return
 		}
 		w.WriteHeader(http.StatusAccepted)

@@ -63,7 +63,7 @@ func (p *payments) serve(charge func(context.Context, Charge) error) http.Handle
 		}
 		err := p.ledger.once(r.Context(), c.OrderID, func() error { return charge(r.Context(), c) })
 		if err != nil {
-			fail(w, err)
+			fail(w, r, err)
 			return
 		}
 		answer(w, http.StatusCreated, Payment{ID: "pay-" + c.OrderID})

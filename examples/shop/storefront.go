@@ -58,7 +58,7 @@ func (s *storefront) checkout(w http.ResponseWriter, r *http.Request) {
 	result := CheckedOut{Recommendations: s.recommendations(ctx, c.Items)}
 	order := Order{ID: s.nextID(), User: user, Items: c.Items}
 	if err := post(ctx, s.orders, s.ordersURL+"/orders", order.ID, order, &result.Receipt); err != nil {
-		fail(w, err)
+		fail(w, r, err)
 		return
 	}
 	answer(w, http.StatusCreated, result)

@@ -240,7 +240,7 @@ func broken(ctx context.Context, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.serving(ctx, s.serveHTTP(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fail(w, errMail) })))
+	return s.serving(ctx, s.serveHTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, errMail) })))
 }
 
 func TestFailedNotificationDoesNotFailTheOrder(t *testing.T) {

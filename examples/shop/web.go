@@ -84,8 +84,9 @@ func answer(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the caller has gone: nobody is left to tell
 }
 
-// fail answers with the status that fits err.
-func fail(w http.ResponseWriter, err error) {
+// fail answers with the status that fits err, and records it on the request's span.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	trace.SpanFromContext(r.Context()).RecordError(err)
 	http.Error(w, err.Error(), statusFor(err))
 }
 

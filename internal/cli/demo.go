@@ -19,7 +19,7 @@ func newDemo(a *app) *cobra.Command {
 		GroupID: groupStart,
 		Long: `Starts a control plane, a shop of six services and 2,000 customers on this machine, and plays
 scenes: a good canary, a bad one, and chaos with and without a resilience policy. It takes about
-a minute and a half. Then the shop goes on, to look around in, until Ctrl-C; everything that was
+a minute. Then the shop goes on, to look around in, until Ctrl-C; everything that was
 stored is removed at the end.
 
 The exit code is 0 if all scenes ended as they should, else 1.`,
