@@ -16,7 +16,7 @@ type IntervalClosed struct{ Interval outcome.Interval }
 // Command is what a person wants. It always wins over the automation.
 type Command struct {
 	Verb   Verb
-	Actor  string
+	Actor  string // the name that people know; the log has the whole identity
 	Reason string
 	At     time.Time
 }

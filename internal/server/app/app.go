@@ -174,7 +174,7 @@ func (s *Server) bootstrap() {
 		}
 	}
 	fmt.Fprintf(s.cfg.Bootstrap, "No admin token exists yet. This link works once, for 10 minutes; restart for another:\n  %s\n"+
-		"Then make a token: seatrial login, or POST /api/v1/tokens.\n", s.LoginLink())
+		"Open it in a browser, or make a token of it: seatrial login 'LINK'\n", s.LoginLink())
 }
 
 // Wait returns when the server has stopped: nil after Close, else why it could not go on.

@@ -65,6 +65,14 @@ type Principal struct {
 // Actor names the principal in the change log.
 func (p Principal) Actor() string { return string(p.Kind) + ":" + p.ID + " (" + p.Name + ")" }
 
+// nameOf gives the name in an actor that [Principal.Actor] wrote, and any other actor as it is.
+func nameOf(actor string) string {
+	if _, name, found := strings.Cut(strings.TrimSuffix(actor, ")"), " ("); found {
+		return name
+	}
+	return actor
+}
+
 // Token is a token as shown in lists; the secret is not kept anywhere.
 type Token struct {
 	ID        string    `json:"id"`

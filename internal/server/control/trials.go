@@ -174,7 +174,7 @@ func (s *Service) CommandTrial(ctx context.Context, name, verb string, o WriteOp
 			if err := trial.Verb(verb).Allowed(entry.Spec, entry.State); err != nil {
 				return plan{}, &Error{Code: CodePrecondition, Message: err.Error(), Err: err}
 			}
-			command := trial.Command{Verb: trial.Verb(verb), Actor: o.Actor, Reason: o.Reason, At: s.now()}
+			command := trial.Command{Verb: trial.Verb(verb), Actor: nameOf(o.Actor), Reason: o.Reason, At: s.now()}
 			state, actions := trial.Next(entry.Spec, entry.State, command)
 			ops, why, err := p.decide(Trial{entry.Spec, state}, actions)
 			return plan{ops: ops, before: entry.Revision, reason: why}, err
