@@ -37,6 +37,30 @@ func inMemory(t *testing.T, change func(*Config), test func(t *testing.T, s *Ser
 	})
 }
 
+// A client may dial a connection in reserve and never use it. A stop does not wait for it.
+func TestStoppingDoesNotWaitForUnusedConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := memnet.Listen()
+		s, err := Start(t.Context(), Config{Listener: ln, DataDir: sqlite.Memory, Local: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		spare, err := ln.Dial(t.Context(), "tcp", "spare")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer spare.Close()
+		synctest.Wait() // the server has seen it
+		began := time.Now()
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the stop took %v", took)
+		}
+	})
+}
+
 // Outcomes that arrive over OTLP are weighed in the trial's next interval.
 func TestOutcomesReachTheTrial(t *testing.T) {
 	inMemory(t, nil, func(t *testing.T, s *Server, web *http.Client) {
