@@ -3,6 +3,7 @@ package seatrialhttp
 import (
 	"net/http"
 
+	"github.com/seatrial/seatrial/internal/tracing"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -67,25 +68,11 @@ func collect(options []Option) config {
 	return c
 }
 
-// scope is the name of the instrumentation, and schema the version of the conventions it follows.
-const (
-	scope  = "github.com/seatrial/seatrial/seatrialhttp"
-	schema = "https://opentelemetry.io/schemas/1.43.0"
-)
+// scope is the name of the instrumentation.
+const scope = "github.com/seatrial/seatrial/seatrialhttp"
 
 func (c *config) tracer() trace.Tracer {
-	return c.tracers.Tracer(scope, trace.WithSchemaURL(schema))
+	return c.tracers.Tracer(scope, trace.WithSchemaURL(tracing.Schema))
 }
 
-var w3c = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
-
-// travel gives the propagator in force now: main may set the global one late.
-func (c *config) travel() propagation.TextMapPropagator {
-	if c.propagator != nil {
-		return c.propagator
-	}
-	if global := otel.GetTextMapPropagator(); len(global.Fields()) > 0 {
-		return global
-	}
-	return w3c
-}
+func (c *config) travel() propagation.TextMapPropagator { return tracing.Propagator(c.propagator) }

@@ -85,17 +85,7 @@ func (a *app) dev(ctx context.Context, cfg server.Config) error {
 	if err := a.greetDev(srv, cfg.DataDir, run); err != nil {
 		return errors.Join(err, srv.Close(closing))
 	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- srv.Wait() }()
-	select {
-	case err := <-stopped:
-		return err
-	case <-ctx.Done():
-	}
-	closing, cancel := context.WithTimeout(closing, stopWithin)
-	defer cancel()
-	run.revoke(closing)
-	return srv.Close(closing)
+	return untilInterrupted(ctx, srv, stopWithin, run.revoke)
 }
 
 // newDevRun makes the token and the SDK key of this run.

@@ -55,7 +55,7 @@ func (a *app) serve(ctx context.Context, s settings) error {
 	if beyondThisMachine(s.addr) {
 		a.say("%s", a.narration.marked(markWarn, "reachable from other machines without encryption: put a proxy with TLS in front"))
 	}
-	return untilInterrupted(ctx, srv, s.drainDelay+stopWithin)
+	return untilInterrupted(ctx, srv, s.drainDelay+stopWithin, nil)
 }
 
 // beyondThisMachine reports whether an address is more than loopback.
@@ -69,8 +69,8 @@ func beyondThisMachine(addr string) bool {
 }
 
 // untilInterrupted serves until ctx ends, which is how it is meant to end and no error, or until
-// the server cannot go on.
-func untilInterrupted(ctx context.Context, srv *server.Server, within time.Duration) error {
+// the server cannot go on. Before it stops, it does what last says (nil: nothing).
+func untilInterrupted(ctx context.Context, srv *server.Server, within time.Duration, last func(context.Context)) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- srv.Wait() }()
 	select {
@@ -80,6 +80,9 @@ func untilInterrupted(ctx context.Context, srv *server.Server, within time.Durat
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
+	if last != nil {
+		last(closing)
+	}
 	if err := srv.Close(closing); err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}

@@ -4,8 +4,8 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/seatrial/seatrial/internal/wrap"
 	"golang.org/x/term"
 )
 
@@ -135,22 +135,5 @@ func (s style) wrap(text string) string {
 	if !s.terminal {
 		return text
 	}
-	width := max(20, s.width())
-	var b strings.Builder
-	column := 0
-	for i, word := range strings.Fields(text) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case i == 0:
-		case column+1+n > width:
-			b.WriteByte('\n')
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += n
-	}
-	return b.String()
+	return wrap.Text(text, max(20, s.width()), 0)
 }

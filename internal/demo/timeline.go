@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/seatrial/seatrial/internal/wrap"
 )
 
 // timeline tells what happens: for people one line for each change under a status line that
@@ -99,37 +101,9 @@ func (t *timeline) line(e event) {
 	pad := strings.Repeat(" ", max(wordColumns-utf8.RuneCountInString(shown), 0))
 	clock := fmt.Sprintf("%6.1fs  ", e.Seconds)
 	indent := len(clock) + wordColumns + 1
-	text := t.wrap(e.Text, indent)
+	text := wrap.Text(e.Text, t.screen.Width(), indent)
 	t.write(t.screen.Paint(MarkQuiet, clock) + t.screen.Paint(mark, shown) + pad + " " + text + "\n")
 }
-
-// wrap breaks text for a terminal, later lines indented.
-func (t *timeline) wrap(text string, indent int) string {
-	room := t.screen.Width() - indent
-	if room < 20 { // no terminal, or one too narrow to care
-		return text
-	}
-	var b strings.Builder
-	column := 0
-	for word := range strings.FieldsSeq(strings.ReplaceAll(text, " %", noBreak+"%")) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case column == 0:
-		case column+1+n > room:
-			b.WriteString("\n" + strings.Repeat(" ", indent))
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += n
-	}
-	return strings.ReplaceAll(b.String(), noBreak, " ")
-}
-
-// noBreak stands for a space at which no line is broken.
-const noBreak = "\u00a0"
 
 // write puts text above the status line.
 func (t *timeline) write(text string) {

@@ -1,6 +1,8 @@
 package otlp
 
 import (
+	"math"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/seatrial/seatrial/internal/server/traces"
@@ -18,6 +20,21 @@ const (
 type source struct {
 	body []byte
 	text string
+}
+
+// eachGroup calls do with each ResourceSpans or ResourceMetrics of an export request (field 1),
+// until it gives false; true if the body is a proper request.
+func eachGroup(body []byte, do func(group message) bool) bool {
+	src := &source{body: body, text: string(body)}
+	m := src.message()
+	for tag, more := m.next(); more; tag, more = m.next() {
+		if tag != 1<<3|length {
+			m.skip(tag)
+		} else if !do(m.sub()) {
+			return false
+		}
+	}
+	return !m.bad
 }
 
 // message is a cursor over the fields of one protobuf message. After next has returned false,
@@ -139,7 +156,7 @@ func (b *builder) protoValue(m message, depth int) (value traces.Value, ok bool)
 		case 3<<3 | varint:
 			value = traces.IntValue(int64(m.varint()))
 		case 4<<3 | fixed8:
-			value = traces.FloatValue(float64frombits(m.fixed64()))
+			value = traces.FloatValue(math.Float64frombits(m.fixed64()))
 		case 5<<3 | length, 6<<3 | length:
 			if value, ok = b.protoNested(m.sub(), depth+1, tag == 6<<3|length); !ok {
 				return value, false

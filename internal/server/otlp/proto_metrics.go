@@ -1,6 +1,8 @@
 package otlp
 
 import (
+	"math"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/seatrial/seatrial/internal/server/traces"
@@ -8,20 +10,10 @@ import (
 
 // protoMetrics reads an ExportMetricsServiceRequest; false if the body is not one.
 func (b *pointBuilder) protoMetrics(body []byte) bool {
-	src := &source{body: body, text: string(body)}
-	m := src.message()
-	for tag, more := m.next(); more; tag, more = m.next() {
-		if tag != 1<<3|length {
-			m.skip(tag)
-			continue
-		}
-		group := m.sub()
+	return eachGroup(body, func(group message) bool {
 		r, ok := b.protoResource(group)
-		if !ok || !eachLeaf(group, func(part message) { b.protoMetric(part, r) }) {
-			return false
-		}
-	}
-	return !m.bad
+		return ok && eachLeaf(group, func(part message) { b.protoMetric(part, r) })
+	})
 }
 
 // Fields of a Metric with its data: gauge, sum, histogram, exponential histogram, summary. In
@@ -114,7 +106,7 @@ func (b *pointBuilder) protoNumber(m message, raw *rawPoint) bool {
 		case 3<<3 | fixed8:
 			raw.end = m.fixed64()
 		case 4<<3 | fixed8:
-			raw.value = float64frombits(m.fixed64())
+			raw.value = math.Float64frombits(m.fixed64())
 		case 5<<3 | length:
 			ok = raw.protoExemplar(m.sub())
 		case 6<<3 | fixed8:
@@ -144,7 +136,7 @@ func (b *pointBuilder) protoHistogram(m message, raw *rawPoint) bool {
 		case 4<<3 | fixed8:
 			raw.count = m.fixed64()
 		case 5<<3 | fixed8:
-			raw.sum = float64frombits(m.fixed64())
+			raw.sum = math.Float64frombits(m.fixed64())
 		case 6<<3 | varint:
 			raw.scale = int64(int32(protowire.DecodeZigZag(m.varint())))
 		case 7<<3 | fixed8:
@@ -218,7 +210,7 @@ func (r *rawPoint) protoExemplar(m message) bool {
 		case 2<<3 | fixed8:
 			at = m.fixed64()
 		case 3<<3 | fixed8:
-			value = float64frombits(m.fixed64())
+			value = math.Float64frombits(m.fixed64())
 		case 4<<3 | length:
 			ok = m.id(span[:]) && ok
 		case 5<<3 | length:

@@ -1,25 +1,11 @@
 package otlp
 
-import "math"
-
-func float64frombits(b uint64) float64 { return math.Float64frombits(b) }
-
 // protoTraces reads an ExportTraceServiceRequest; false if the body is not one.
 func (b *spanBuilder) protoTraces(body []byte) bool {
-	src := &source{body: body, text: string(body)}
-	m := src.message()
-	for tag, more := m.next(); more; tag, more = m.next() {
-		if tag != 1<<3|length {
-			m.skip(tag)
-			continue
-		}
-		group := m.sub()
+	return eachGroup(body, func(group message) bool {
 		r, ok := b.protoResource(group)
-		if !ok || !eachLeaf(group, func(span message) { b.protoSpan(span, r) }) {
-			return false
-		}
-	}
-	return !m.bad
+		return ok && eachLeaf(group, func(span message) { b.protoSpan(span, r) })
+	})
 }
 
 // protoSpan reads a Span and keeps or rejects it.
