@@ -219,6 +219,7 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 		if n := s.api.Stats().InFlight; n != 0 {
 			t.Fatalf("%d requests are still worked on", n)
 		}
+		time.Sleep(2 * time.Second) // the client's writer, asleep in drip, finds its connection closed
 	})
 }
 
