@@ -390,9 +390,6 @@ func testCloseWakes(t *testing.T, b Backend) {
 }
 
 func testReopen(t *testing.T, b Backend) {
-	if b.Reopen == nil {
-		t.Skip("this store dies with its process")
-	}
 	s := b.Open(t)
 	keyed := draft(3)
 	keyed.IdempotencyKey = "key"

@@ -52,9 +52,11 @@ func Run(t *testing.T, b Backend) {
 		{"interval limits", testIntervalLimits},
 		{"an overtaken interval is replaced", testOvertaken},
 		{"a decision and its interval", testDecision},
-		{"reopening", testReopen},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, b) })
+	}
+	if b.Reopen != nil {
+		t.Run("reopening", func(t *testing.T) { testReopen(t, b) })
 	}
 }
 
