@@ -32,8 +32,11 @@ func (s Set) Apply(d Delta) (Set, error) {
 	return next, nil
 }
 
-// patch gives a new list: old without the deleted and the replaced, plus put, sorted by key.
+// patch gives a new list: old without the deleted and the replaced, plus put, sorted by key. It
+// merges, as old is nearly always sorted and a change touches few of many.
 func patch[T any](old, put []T, deleted []string, key func(*T) string) []T {
+	byKey := func(a, b T) int { return cmp.Compare(key(&a), key(&b)) }
+	put = sorted(put, byKey)
 	gone := make(map[string]bool, len(put)+len(deleted))
 	for _, k := range deleted {
 		gone[k] = true
@@ -43,13 +46,30 @@ func patch[T any](old, put []T, deleted []string, key func(*T) string) []T {
 	}
 	next := make([]T, 0, len(old)+len(put))
 	for i := range old {
-		if !gone[key(&old[i])] {
-			next = append(next, old[i])
+		k := key(&old[i])
+		if len(gone) > 0 && gone[k] {
+			continue
 		}
+		for len(put) > 0 && key(&put[0]) < k {
+			next, put = append(next, put[0]), put[1:]
+		}
+		next = append(next, old[i])
 	}
 	next = append(next, put...)
-	slices.SortStableFunc(next, func(a, b T) int { return cmp.Compare(key(&a), key(&b)) })
+	if !isSorted(next, key) {
+		slices.SortStableFunc(next, byKey)
+	}
 	return next
+}
+
+// isSorted copies no elements, as a comparison of values would.
+func isSorted[T any](list []T, key func(*T) string) bool {
+	for i := 1; i < len(list); i++ {
+		if key(&list[i-1]) > key(&list[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func flagKey(f *Flag) string               { return f.Key }
