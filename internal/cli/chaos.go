@@ -66,8 +66,8 @@ func newChaosStart(a *app) *cobra.Command {
 	flags.StringVar(&x.spec.Hypothesis, "hypothesis", "", `what you expect to stay true, such as "orders go on while payment fails" (required)`)
 	flags.StringVar(&x.share, "share", defaultChaosShare, "share of the users who get the fault; the control is as large, so 50% at most")
 	flags.Uint64Var(&x.spec.MaxUnits, "max-users", defaultMaxUsers, "stop when this many users got the fault")
-	flags.DurationVar(&x.deadline, "max-duration", defaultMaxTime, "stop after this time, 1h at most")
-	flags.DurationVar(&x.minTime, "min-time", defaultChaosStep, "the least time before it may be called survived")
+	positiveVar(flags, &x.deadline, "max-duration", defaultMaxTime, "stop after this time, 1h at most")
+	positiveVar(flags, &x.minTime, "min-time", defaultChaosStep, "the least time before it may be called survived")
 	x.withFlags(cmd)
 	a.completeFlag(cmd, "flag", flagNames)
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {

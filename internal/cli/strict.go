@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/spf13/cobra"
@@ -79,3 +80,33 @@ func group(id, use, short string, verbs ...*cobra.Command) *cobra.Command {
 	c.AddCommand(verbs...)
 	return c
 }
+
+// positive is a duration flag that refuses 0 and less: there a plan would mean its default, which is
+// not what somebody who writes 0 wants.
+type positive time.Duration
+
+var _ pflag.Value = (*positive)(nil)
+
+// positiveVar defines such a flag. A default of 0 is not shown.
+func positiveVar(flags *pflag.FlagSet, d *time.Duration, name string, value time.Duration, use string) {
+	*d = value
+	flags.Var((*positive)(d), name, use)
+}
+
+func (p *positive) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return time.Duration(*p).String()
+}
+
+func (p *positive) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return errors.New("write a time of more than 0, such as 90s or 30m")
+	}
+	*p = positive(d)
+	return nil
+}
+
+func (*positive) Type() string { return "duration" }

@@ -184,9 +184,10 @@ func TestDecodeValue(t *testing.T) {
 }
 
 func TestSuggest(t *testing.T) {
-	known := []string{"variants", "rules", "key", ""}
+	known := []string{"variants", "rules", "key", "on", "off", ""}
 	for name, want := range map[string]string{
 		"vairants": `; did you mean "variants"?`, "Rules": `; did you mean "rules"?`, "kye": `; did you mean "key"?`,
+		"of": `; did you mean "off"?`, "o": `; did you mean "on"?`,
 		"description": "", "": "", strings.Repeat("x", 500): "",
 	} {
 		if got := Suggest(name, slices.Values(known)); got != want {

@@ -103,21 +103,35 @@ func btoi(b bool) int {
 }
 
 // Suggest gives `; did you mean "x"?` for the known name nearest to name, or "" if none is near
-// (more than a third of the letters differ). It is meant to be put at the end of a message.
+// (more than a third of the letters differ). Of two that are as near the one that begins alike for
+// longer is meant, as people stop early more often than they start wrong. It is meant to be put at
+// the end of a message.
 func Suggest(name string, known iter.Seq[string]) string {
-	best, distance := "", max(1, len(name)/3)+1
+	name = strings.ToLower(name)
+	best, distance, prefix := "", max(1, len(name)/3)+1, 0
 	for candidate := range known {
-		if candidate == "" || abs(len(candidate)-len(name)) >= distance {
+		if candidate == "" || abs(len(candidate)-len(name)) > distance {
 			continue
 		}
-		if d := editDistance(strings.ToLower(name), strings.ToLower(candidate), distance); d < distance {
-			best, distance = candidate, d
+		lower := strings.ToLower(candidate)
+		d, p := editDistance(name, lower, distance), commonPrefix(name, lower)
+		if d < distance || best != "" && d == distance && p > prefix {
+			best, distance, prefix = candidate, d, p
 		}
 	}
 	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// commonPrefix gives the number of bytes with which both begin.
+func commonPrefix(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // editDistance is the optimal string alignment distance of a and b in bytes (Levenshtein's plus
