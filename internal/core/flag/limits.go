@@ -31,7 +31,8 @@ const (
 const MaxSegmentBytes = 16 << 20
 
 // CheckKey says what is wrong with a key (of a flag, segment, variant or trial) or a salt, or
-// gives nil: 1 to 128 characters of A-Z a-z 0-9 . _ / and -.
+// gives nil: 1 to 128 characters of A-Z a-z 0-9 . _ / and -, with no "." or ".." between slashes,
+// since such a key could not be reached by its URL.
 //
 // The colon is left out on purpose: what is hashed is salt + ":" + unit, so the first colon
 // always ends the salt, and two pairs of salt and unit are never hashed as the same bytes.
@@ -45,6 +46,11 @@ func CheckKey(key string) error {
 	if i := strings.IndexFunc(key, notInKey); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(key[i:])
 		return fmt.Errorf("has %q at place %d; only A-Z a-z 0-9 . _ / - are allowed", r, i+1)
+	}
+	for part := range strings.SplitSeq(key, "/") {
+		if part == "." || part == ".." {
+			return fmt.Errorf("has the part %q, which means a folder in a URL; add a letter or a digit", part)
+		}
 	}
 	return nil
 }

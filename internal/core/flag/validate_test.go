@@ -75,6 +75,8 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"no key", first(func(f *Flag) { f.Key = "" }), "/flags/0/key", "is empty"},
 		{"long key", first(func(f *Flag) { f.Key = strings.Repeat("k", 129) }), "/flags/0/key", "at most 128"},
 		{"colon in key", first(func(f *Flag) { f.Key = "a:b" }), "/flags/0/key", `has ':' at place 2`},
+		{"dots as key", first(func(f *Flag) { f.Key = ".." }), "/flags/0/key", `has the part ".."`},
+		{"dots within a key", first(func(f *Flag) { f.Key = "team/./search" }), "/flags/0/key", `has the part "."`},
 		{"kind", first(func(f *Flag) { f.Kind = "toggle" }), "/flags/0/kind", "use one of [release config fault policy]"},
 		{"type", first(func(f *Flag) { f.Type = "bool" }), "/flags/0/type", "use one of [boolean"},
 		{"fault of another type", func(s *Set) { s.Flags[1].Type = TypeString }, "/flags/1/type", `make its type "object"`},
