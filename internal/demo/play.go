@@ -14,7 +14,7 @@ const (
 	// glance is how often a trial is looked at: often enough to miss none of its intervals.
 	glance = 200 * time.Millisecond
 	// arrival is how long spans may take from the shop to the trace store.
-	arrival = 3 * time.Second
+	arrival = 10 * time.Second
 )
 
 // play sets a scene up, starts its trial and follows it to its end.
@@ -126,7 +126,7 @@ func (w *world) evidence(ctx context.Context, exemplars []outcome.Exemplar) ([]s
 	defer cancel()
 	var found []string
 	for _, e := range exemplars {
-		ok, err := w.traceArrives(ctx, e.TraceID)
+		ok, err := w.traceArrives(ctx, e)
 		if err != nil {
 			return found, err
 		}
@@ -137,12 +137,13 @@ func (w *world) evidence(ctx context.Context, exemplars []outcome.Exemplar) ([]s
 	return found, nil
 }
 
-// traceArrives waits until the trace is in the store with its root, or ctx ends.
-func (w *world) traceArrives(ctx context.Context, id string) (bool, error) {
+// traceArrives waits until the trace is in the store with its root and the failed request, or ctx
+// ends. What a service did for a request ends, and is sent, before the request.
+func (w *world) traceArrives(ctx context.Context, e outcome.Exemplar) (bool, error) {
 	for {
-		trace, err := w.api.Trace(ctx, id)
+		trace, err := w.api.Trace(ctx, e.TraceID)
 		switch {
-		case err == nil && hasRoot(trace):
+		case err == nil && explains(trace, e.SpanID):
 			return true, nil
 		case ctx.Err() != nil:
 			return false, nil
@@ -157,13 +158,14 @@ func (w *world) traceArrives(ctx context.Context, id string) (bool, error) {
 	}
 }
 
-func hasRoot(t api.Trace) bool {
+// explains reports whether the trace has its root and the span of the failed request.
+func explains(t api.Trace, spanID string) bool {
+	root, failed := false, false
 	for _, s := range t.Spans {
-		if s.ParentSpanID == "" {
-			return true
-		}
+		root = root || s.ParentSpanID == ""
+		failed = failed || s.SpanID == spanID
 	}
-	return false
+	return root && failed
 }
 
 func rounded(d time.Duration) float64 { return d.Round(100 * time.Millisecond).Seconds() }
