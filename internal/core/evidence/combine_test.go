@@ -160,7 +160,7 @@ func TestBitsAreFixed(t *testing.T) {
 	}
 }
 
-const wantBits = 0xd8236e27c7b946d
+const wantBits = 0x556f37ac07b8aa06
 
 // Property: the interval of a RatioSequence is the set of ratios that the definition gives, and
 // its estimate the ratio of greatest likelihood.

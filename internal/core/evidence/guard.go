@@ -30,11 +30,6 @@ type Guard struct {
 	NoWorseDifference Difference   `json:"noWorseDifference,omitzero"`
 	HarmRecent        Recent       `json:"harmRecent,omitzero"`
 	NoWorseRecent     Recent       `json:"noWorseRecent,omitzero"`
-
-	// The highest value of each log so far, at least 0.
-	MaxHarm    float64 `json:"maxHarm"`
-	MaxNoWorse float64 `json:"maxNoWorse"`
-	MaxAnyHarm float64 `json:"maxAnyHarm"`
 }
 
 // NewGuard starts a guard. relative is brought into [0, MaxRate-1], absolute into [0, MaxDelta].
@@ -61,7 +56,7 @@ func NewGuard(relative, absolute float64) Guard {
 	return g
 }
 
-// Add weighs one interval in every process and keeps the maxima.
+// Add weighs one interval in every process.
 func (g *Guard) Add(c Counts) {
 	g.AnyHarm.Add(c)
 	g.HarmRate.Add(c)
@@ -71,9 +66,6 @@ func (g *Guard) Add(c Counts) {
 	g.NoWorseDifference.Add(c)
 	g.HarmRecent.Add(c)
 	g.NoWorseRecent.Add(c)
-	g.MaxHarm = max(g.MaxHarm, g.LogHarm())
-	g.MaxNoWorse = max(g.MaxNoWorse, g.LogNoWorse())
-	g.MaxAnyHarm = max(g.MaxAnyHarm, g.LogAnyHarm())
 }
 
 // LogHarm is the log of the evidence that the treatment is worse than both margins allow.
