@@ -41,17 +41,23 @@ func TestParseCondition(t *testing.T) {
 	} {
 		t.Run(test.text, func(t *testing.T) {
 			got, err := parseCondition(test.text)
-			switch {
-			case test.fail != "":
-				if err == nil || !strings.Contains(err.Error(), test.fail) {
-					t.Errorf("error %v, want one with %q", err, test.fail)
-				}
-			case err != nil:
-				t.Error(err)
-			case !reflect.DeepEqual(got, test.want):
-				t.Errorf("got %+v, want %+v", got, test.want)
-			}
+			checkParsed(t, got, err, test.want, test.fail)
 		})
+	}
+}
+
+// checkParsed holds what a parser gave against what was wanted: an error with fail, or the value.
+func checkParsed[T any](t *testing.T, got T, err error, want T, fail string) {
+	t.Helper()
+	switch {
+	case fail != "":
+		if err == nil || !strings.Contains(err.Error(), fail) {
+			t.Errorf("error %v, want one with %q", err, fail)
+		}
+	case err != nil:
+		t.Error(err)
+	case !reflect.DeepEqual(got, want):
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
@@ -69,16 +75,7 @@ func TestParseRule(t *testing.T) {
 	} {
 		t.Run(test.text, func(t *testing.T) {
 			got, err := parseRule(test.text)
-			switch {
-			case test.fail != "":
-				if err == nil || !strings.Contains(err.Error(), test.fail) {
-					t.Errorf("error %v, want one with %q", err, test.fail)
-				}
-			case err != nil:
-				t.Error(err)
-			case !reflect.DeepEqual(got, test.want):
-				t.Errorf("got %+v, want %+v", got, test.want)
-			}
+			checkParsed(t, got, err, test.want, test.fail)
 		})
 	}
 }

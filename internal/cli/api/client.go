@@ -42,9 +42,6 @@ func New(server, token string) (*Client, error) {
 	}, nil
 }
 
-// Server gives the address the client talks to.
-func (c *Client) Server() string { return c.server }
-
 // Write says how a change is made. The zero value is a plain write without a reason.
 type Write struct {
 	// Reason is kept in the change log, for people.

@@ -42,36 +42,52 @@ func all[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 	}
 }
 
+// one reads one entity and its ETag.
+func one[T any](ctx context.Context, c *Client, path string) (entity T, etag string, err error) {
+	etag, err = c.do(ctx, request{method: "GET", path: path}, &entity)
+	return entity, etag, err
+}
+
+// send writes body and gives what was stored.
+func send[T any](ctx context.Context, c *Client, method, path string, body any, w Write) (stored T, err error) {
+	_, err = c.do(ctx, request{method: method, path: path, body: body, write: &w}, &stored)
+	return stored, err
+}
+
+// remove deletes an entity.
+func (c *Client) remove(ctx context.Context, path string, w Write) error {
+	_, err := c.do(ctx, request{method: "DELETE", path: path, write: &w}, nil)
+	return err
+}
+
 const (
 	flagsPath    = "/api/v1/flags"
 	segmentsPath = "/api/v1/segments"
 )
 
+func at(collection, key string) string { return collection + "/" + url.PathEscape(key) }
+
 // Flags gives all flags, sorted by key.
 func (c *Client) Flags(ctx context.Context) ([]Flag, error) { return all[Flag](ctx, c, flagsPath) }
 
 // Flag gives one flag and its ETag.
-func (c *Client) Flag(ctx context.Context, key string) (f Flag, etag string, err error) {
-	etag, err = c.do(ctx, request{method: "GET", path: flagsPath + "/" + url.PathEscape(key)}, &f)
-	return f, etag, err
+func (c *Client) Flag(ctx context.Context, key string) (Flag, string, error) {
+	return one[Flag](ctx, c, at(flagsPath, key))
 }
 
 // CreateFlag makes a new flag.
-func (c *Client) CreateFlag(ctx context.Context, f flag.Flag, w Write) (stored Flag, err error) {
-	_, err = c.do(ctx, request{method: "POST", path: flagsPath, body: f, write: &w}, &stored)
-	return stored, err
+func (c *Client) CreateFlag(ctx context.Context, f flag.Flag, w Write) (Flag, error) {
+	return send[Flag](ctx, c, "POST", flagsPath, f, w)
 }
 
 // PutFlag changes a flag that exists; w.IfMatch must be set.
-func (c *Client) PutFlag(ctx context.Context, f flag.Flag, w Write) (stored Flag, err error) {
-	_, err = c.do(ctx, request{method: "PUT", path: flagsPath + "/" + url.PathEscape(f.Key), body: f, write: &w}, &stored)
-	return stored, err
+func (c *Client) PutFlag(ctx context.Context, f flag.Flag, w Write) (Flag, error) {
+	return send[Flag](ctx, c, "PUT", at(flagsPath, f.Key), f, w)
 }
 
 // DeleteFlag removes a flag; w.IfMatch must be set.
 func (c *Client) DeleteFlag(ctx context.Context, key string, w Write) error {
-	_, err := c.do(ctx, request{method: "DELETE", path: flagsPath + "/" + url.PathEscape(key), write: &w}, nil)
-	return err
+	return c.remove(ctx, at(flagsPath, key), w)
 }
 
 // Segments gives all segments, sorted by key.
@@ -80,25 +96,21 @@ func (c *Client) Segments(ctx context.Context) ([]Segment, error) {
 }
 
 // Segment gives one segment and its ETag.
-func (c *Client) Segment(ctx context.Context, key string) (s Segment, etag string, err error) {
-	etag, err = c.do(ctx, request{method: "GET", path: segmentsPath + "/" + url.PathEscape(key)}, &s)
-	return s, etag, err
+func (c *Client) Segment(ctx context.Context, key string) (Segment, string, error) {
+	return one[Segment](ctx, c, at(segmentsPath, key))
 }
 
 // CreateSegment makes a new segment.
-func (c *Client) CreateSegment(ctx context.Context, s flag.Segment, w Write) (stored Segment, err error) {
-	_, err = c.do(ctx, request{method: "POST", path: segmentsPath, body: s, write: &w}, &stored)
-	return stored, err
+func (c *Client) CreateSegment(ctx context.Context, s flag.Segment, w Write) (Segment, error) {
+	return send[Segment](ctx, c, "POST", segmentsPath, s, w)
 }
 
 // PutSegment changes a segment that exists; w.IfMatch must be set.
-func (c *Client) PutSegment(ctx context.Context, s flag.Segment, w Write) (stored Segment, err error) {
-	_, err = c.do(ctx, request{method: "PUT", path: segmentsPath + "/" + url.PathEscape(s.Key), body: s, write: &w}, &stored)
-	return stored, err
+func (c *Client) PutSegment(ctx context.Context, s flag.Segment, w Write) (Segment, error) {
+	return send[Segment](ctx, c, "PUT", at(segmentsPath, s.Key), s, w)
 }
 
 // DeleteSegment removes a segment; w.IfMatch must be set.
 func (c *Client) DeleteSegment(ctx context.Context, key string, w Write) error {
-	_, err := c.do(ctx, request{method: "DELETE", path: segmentsPath + "/" + url.PathEscape(key), write: &w}, nil)
-	return err
+	return c.remove(ctx, at(segmentsPath, key), w)
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/url"
 	"time"
 )
 
@@ -33,15 +32,13 @@ const tokensPath = "/api/v1/tokens"
 func (c *Client) Tokens(ctx context.Context) ([]Token, error) { return all[Token](ctx, c, tokensPath) }
 
 // CreateToken makes a token. Its Secret is never shown again.
-func (c *Client) CreateToken(ctx context.Context, t NewToken) (created Token, err error) {
-	_, err = c.do(ctx, request{method: "POST", path: tokensPath, body: t, write: &Write{}}, &created)
-	return created, err
+func (c *Client) CreateToken(ctx context.Context, t NewToken) (Token, error) {
+	return send[Token](ctx, c, "POST", tokensPath, t, Write{})
 }
 
 // RevokeToken ends a token at once.
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
-	_, err := c.do(ctx, request{method: "DELETE", path: tokensPath + "/" + url.PathEscape(id), write: &Write{IfMatch: "*"}}, nil)
-	return err
+	return c.remove(ctx, at(tokensPath, id), Write{IfMatch: "*"})
 }
 
 // Session is what a one-time code was exchanged for.

@@ -152,9 +152,6 @@ func (s *Server) run() {
 // URL is where the server is reached from this machine, without a slash at the end.
 func (s *Server) URL() string { return s.url }
 
-// Handler serves what the server serves, for tests and for other listeners.
-func (s *Server) Handler() http.Handler { return s.api.Handler() }
-
 // LoginLink makes a link that signs one browser in as administrator, once and within 10 minutes.
 func (s *Server) LoginLink() string {
 	return s.url + "/login?code=" + s.auth.NewCode("one-time link", control.RoleAdmin)
