@@ -3,6 +3,7 @@ package eval
 import (
 	"testing"
 
+	"github.com/seatrial/seatrial/internal/core/bucket"
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
@@ -29,7 +30,7 @@ func TestEvaluateDoesNotAllocate(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
-	if n := testing.AllocsPerRun(200, func() { Hash("checkout-v2", "user-123456") }); n != 0 {
+	if n := testing.AllocsPerRun(200, func() { bucket.Hash("checkout-v2", "user-123456") }); n != 0 {
 		t.Errorf("Hash: %v allocations", n)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seatrial/seatrial/internal/core/bucket"
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"pgregory.net/rapid"
 )
@@ -150,10 +151,10 @@ func TestOrderOfEvaluation(t *testing.T) {
 		{"trial beats default", "tried", &Context{TargetingKey: "u9"}, "on", ReasonSplit, "", RoleTreatment},
 		{"no key, no trial", "tried", nil, "off", ReasonDefault, "", RoleNone},
 		{"no key, no split", "split", &Context{}, "off", ReasonDefault, "", RoleNone},
-		{"split by attribute", "account", &Context{Attributes: map[string]any{"account": "a"}}, []string{"red", "blue"}[Bucket(Hash("s", "a"), 2)], ReasonSplit, "", RoleNone},
-		{"split by number", "account", &Context{Attributes: map[string]any{"account": 17.0}}, []string{"red", "blue"}[Bucket(Hash("s", "17"), 2)], ReasonSplit, "", RoleNone},
+		{"split by attribute", "account", &Context{Attributes: map[string]any{"account": "a"}}, []string{"red", "blue"}[bucket.Of(bucket.Hash("s", "a"), 2)], ReasonSplit, "", RoleNone},
+		{"split by number", "account", &Context{Attributes: map[string]any{"account": 17.0}}, []string{"red", "blue"}[bucket.Of(bucket.Hash("s", "17"), 2)], ReasonSplit, "", RoleNone},
 		{"split by a fraction", "account", &Context{Attributes: map[string]any{"account": 1.5}}, "off", ReasonDefault, "", RoleNone},
-		{"the salt is the key", "split", &Context{TargetingKey: "u5"}, []string{"red", "blue"}[Bucket(Hash("split", "u5"), 2)], ReasonSplit, "", RoleNone},
+		{"the salt is the key", "split", &Context{TargetingKey: "u5"}, []string{"red", "blue"}[bucket.Of(bucket.Hash("split", "u5"), 2)], ReasonSplit, "", RoleNone},
 		{"0 %", "nobody", &Context{TargetingKey: "ejOoVL"}, "off", ReasonDefault, "", RoleNone},
 		{"100 %", "everybody", &Context{TargetingKey: "x"}, "on", ReasonSplit, "", RoleNone},
 	}
@@ -382,7 +383,7 @@ func FuzzCompile(f *testing.F) {
 func TestSharesAreHalfOpen(t *testing.T) {
 	for i := range 200 {
 		unit := Context{TargetingKey: fmt.Sprint("u", i)}
-		bucket := flag.Weight(Bucket(Hash("f", unit.TargetingKey), flag.TotalWeight))
+		place := flag.Weight(bucket.Of(bucket.Hash("f", unit.TargetingKey), flag.TotalWeight))
 		in := func(w flag.Weight) bool {
 			split := &flag.Split{Weights: []flag.Share{{Variant: "on", Weight: w}}}
 			return compile(t, flag.Set{Flags: []flag.Flag{stringFlag("f", flag.Rule{Split: split})}}).Evaluate("f", &unit).Variant == "on"
@@ -391,15 +392,25 @@ func TestSharesAreHalfOpen(t *testing.T) {
 			return compile(t, flag.Set{Flags: []flag.Flag{stringFlag("g")}, Allocations: []flag.Allocation{
 				{Trial: "t", Flag: "g", Salt: "f", Treatment: "on", Control: "off", Strata: []flag.Stratum{s}}}}).Evaluate("g", &unit).Role
 		}
-		if in(bucket) || !in(bucket+1) {
-			t.Errorf("bucket %d: in a share of %d %v, of %d %v", bucket, bucket, in(bucket), bucket+1, in(bucket+1))
+		if in(place) || !in(place+1) {
+			t.Errorf("bucket %d: in a share of %d %v, of %d %v", place, place, in(place), place+1, in(place+1))
 		}
-		if role(flag.Stratum{Treatment: bucket}) != RoleNone || role(flag.Stratum{Treatment: bucket + 1}) != RoleTreatment {
-			t.Errorf("bucket %d: the treatment's border is not half-open", bucket)
+		if role(flag.Stratum{Treatment: place}) != RoleNone || role(flag.Stratum{Treatment: place + 1}) != RoleTreatment {
+			t.Errorf("bucket %d: the treatment's border is not half-open", place)
 		}
-		rest := flag.TotalWeight - bucket
+		rest := flag.TotalWeight - place
 		if role(flag.Stratum{Control: rest - 1}) != RoleNone || role(flag.Stratum{Control: rest}) != RoleControl {
-			t.Errorf("bucket %d: the control's border is not half-open", bucket)
+			t.Errorf("bucket %d: the control's border is not half-open", place)
 		}
 	}
 }
+
+// ids are populations as they occur, as in the tests of package bucket.
+var ids = map[string]func(i int) string{
+	"sequential":  func(i int) string { return fmt.Sprintf("user-%d", i) },
+	"zero-padded": func(i int) string { return fmt.Sprintf("user-%06d", i) },
+	"decimal":     func(i int) string { return fmt.Sprint(i + 1) },
+	"e-mail":      func(i int) string { return fmt.Sprintf("jane.doe%d@example.com", i) },
+}
+
+const population = 10_000

@@ -1,6 +1,9 @@
 package eval
 
-import "github.com/seatrial/seatrial/internal/core/flag"
+import (
+	"github.com/seatrial/seatrial/internal/core/bucket"
+	"github.com/seatrial/seatrial/internal/core/flag"
+)
 
 // nobody is the context of an evaluation without one. It is only read.
 var nobody Context
@@ -54,13 +57,13 @@ func (r *rule) decide(c *Context) (variant int, reason Reason) {
 // choose gives the variant whose half-open share holds the unit's bucket, or noVariant if the
 // bucket was left free or the unit cannot be hashed.
 func (s *split) choose(c *Context) int {
-	hash, ok := s.seed.hashUnit(c, s.by)
+	hash, ok := hashUnit(s.seed, c, s.by)
 	if !ok {
 		return noVariant
 	}
-	bucket := Bucket(hash, flag.TotalWeight)
+	place := bucket.Of(hash, flag.TotalWeight)
 	for i := range s.shares {
-		if bucket < s.shares[i].end {
+		if place < s.shares[i].end {
 			return s.shares[i].variant
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seatrial/seatrial/internal/core/bucket"
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
@@ -95,18 +96,18 @@ func (e *Explanation) rule(f *Flag, i int, c *Context) bool {
 }
 
 func (s *split) explain(step *ExplainStep, f *Flag, c *Context, variant int) {
-	hash, ok := s.seed.hashUnit(c, s.by)
+	hash, ok := hashUnit(s.seed, c, s.by)
 	if !ok {
 		step.Detail = fmt.Sprintf("%s; the split passes by, as it needs %s", step.Detail, unitName(s.by))
 		return
 	}
-	bucket := int(Bucket(hash, flag.TotalWeight))
-	step.Bucket = &bucket
+	place := int(bucket.Of(hash, flag.TotalWeight))
+	step.Bucket = &place
 	if variant == noVariant {
-		step.Detail = fmt.Sprintf("%s; bucket %d of %d was left free by the split", step.Detail, bucket, flag.TotalWeight)
+		step.Detail = fmt.Sprintf("%s; bucket %d of %d was left free by the split", step.Detail, place, flag.TotalWeight)
 		return
 	}
-	step.Detail = fmt.Sprintf("%s; bucket %d of %d belongs to %s", step.Detail, bucket, flag.TotalWeight, f.variants[variant].Name)
+	step.Detail = fmt.Sprintf("%s; bucket %d of %d belongs to %s", step.Detail, place, flag.TotalWeight, f.variants[variant].Name)
 }
 
 func unitName(by string) string {
@@ -134,15 +135,15 @@ func (e *Explanation) trial(f *Flag, t *trial, c *Context) bool {
 }
 
 func (t *trial) explain(step *ExplainStep, f *Flag, c *Context, variant int, role Role) {
-	bucket := int(Bucket(t.seed.sum(c.TargetingKey), flag.TotalWeight))
+	place := int(bucket.Of(t.seed.Sum(c.TargetingKey), flag.TotalWeight))
 	treatment, control := t.shares(c)
-	step.Bucket, step.Role = &bucket, "rest"
+	step.Bucket, step.Role = &place, "rest"
 	serves := "nothing"
 	if role != RoleNone {
 		step.Role, serves = role.String(), f.variants[variant].Name
 	}
 	step.Detail = fmt.Sprintf("bucket %d of %d is in the %s, which gets %s (treatment below %d, control from %d on)",
-		bucket, flag.TotalWeight, step.Role, serves, treatment, flag.TotalWeight-control)
+		place, flag.TotalWeight, step.Role, serves, treatment, flag.TotalWeight-control)
 }
 
 // explain states the facts that made the condition match or not. The facts read the same under

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seatrial/seatrial/internal/core/bucket"
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
@@ -137,7 +138,7 @@ type rule struct {
 
 type split struct {
 	by     string // attribute; empty: the targeting key
-	seed   seed
+	seed   bucket.Seed
 	shares []share
 }
 
@@ -188,7 +189,7 @@ func (f *Flag) compileRule(from *flag.Rule, segments map[string]*segment) (rule,
 		return r, err
 	}
 	salt := cmp.Or(from.Split.Salt, f.key)
-	r.split = &split{by: from.Split.BucketBy, seed: newSeed(salt)}
+	r.split = &split{by: from.Split.BucketBy, seed: bucket.NewSeed(salt)}
 	end := uint32(0)
 	for _, s := range from.Split.Weights {
 		end += uint32(s.Weight)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/seatrial/seatrial/internal/core/bucket"
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
@@ -11,7 +12,7 @@ import (
 type trial struct {
 	ref                *TrialRef
 	audience           *condition
-	seed               seed
+	seed               bucket.Seed
 	strata             []stratum
 	treatment, control int // variants
 }
@@ -43,7 +44,7 @@ func (f *Flag) compileTrial(from *flag.Allocation, segments map[string]*segment)
 	audience, err := compileCondition(from.Audience, segments)
 	t := trial{
 		ref:      &TrialRef{Trial: from.Trial, Flag: from.Flag, Version: from.Version, Step: from.Step, Salt: from.Salt},
-		audience: audience, seed: newSeed(from.Salt),
+		audience: audience, seed: bucket.NewSeed(from.Salt),
 		treatment: f.index(from.Treatment), control: f.index(from.Control),
 	}
 	for i := range from.Strata {
@@ -63,10 +64,10 @@ func (t *trial) assign(c *Context) (variant int, role Role) {
 		return noVariant, RoleNone
 	}
 	treatment, control := t.shares(c)
-	switch bucket := Bucket(t.seed.sum(c.TargetingKey), flag.TotalWeight); {
-	case bucket < treatment:
+	switch place := bucket.Of(t.seed.Sum(c.TargetingKey), flag.TotalWeight); {
+	case place < treatment:
 		return t.treatment, RoleTreatment
-	case bucket >= flag.TotalWeight-control:
+	case place >= flag.TotalWeight-control:
 		return t.control, RoleControl
 	}
 	return noVariant, RoleNone

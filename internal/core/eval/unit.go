@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/seatrial/seatrial/internal/core/bucket"
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
@@ -13,17 +14,17 @@ import (
 //
 // Integers of every type, and floats that hold one exactly, hash as their decimal digits. So a
 // number that came as JSON lands in the bucket of the same number in Go.
-func (s seed) hashUnit(c *Context, by string) (uint32, bool) {
+func hashUnit(s bucket.Seed, c *Context, by string) (uint32, bool) {
 	if by == "" || by == targetingKey {
-		return s.sum(c.TargetingKey), c.TargetingKey != ""
+		return s.Sum(c.TargetingKey), c.TargetingKey != ""
 	}
 	value := c.Attributes[by]
 	if text, ok := value.(string); ok {
-		return s.sum(text), text != ""
+		return s.Sum(text), text != ""
 	}
 	var buffer [24]byte
 	digits, ok := appendInteger(buffer[:0], value)
-	return s.sum(string(digits)), ok // at most 20 bytes: converted on the stack
+	return s.Sum(string(digits)), ok // at most 20 bytes: converted on the stack
 }
 
 func appendInteger(to []byte, value any) ([]byte, bool) {

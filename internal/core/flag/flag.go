@@ -53,13 +53,71 @@ type Flag struct {
 	Description string   `json:"description,omitempty"`
 	Owner       string   `json:"owner,omitempty"`
 	Tags        []string `json:"tags,omitempty"`
+	// Expires is the day (YYYY-MM-DD, UTC) from which on the flag counts as overdue for removal.
+	// Nothing else happens on that day.
+	Expires string `json:"expires,omitempty"`
+	// Archived flags evaluate like disabled ones and cannot be changed until they are restored.
+	Archived bool `json:"archived,omitempty"`
+	// ClientSide flags may be asked for with a browser's key, which shows their values, never
+	// their rules.
+	ClientSide bool `json:"clientSide,omitempty"`
 	// Enabled false is the kill switch: every evaluation gives the code default, reason DISABLED.
 	Enabled  bool      `json:"enabled"`
-	Variants []Variant `json:"variants"`
+	Variants []Variant `json:"variants,omitempty"`
+	// Schema is a JSON Schema that the values of an object flag must meet; the control plane
+	// checks it on every write.
+	Schema json.RawMessage `json:"schema,omitempty"`
 	// DefaultVariant is served where no rule and no trial applies. Empty means the code default.
 	DefaultVariant string `json:"defaultVariant,omitempty"`
+	// Prerequisites must all be met, else the default variant is served.
+	Prerequisites []Prerequisite `json:"prerequisites,omitempty"`
+	// Overrides give single units a variant, before any rule.
+	Overrides []Override `json:"overrides,omitempty"`
 	// Rules are tried in order; the first that matches and serves decides.
 	Rules []Rule `json:"rules,omitempty"`
+	// Definition is a flagd flag definition, kept verbatim and evaluated exactly as flagd does.
+	// Such a flag has no variants, default, prerequisites, overrides, rules or schema of its own,
+	// and no trial runs on it. Enabled and Archived hold beside the definition's state.
+	Definition json.RawMessage `json:"definition,omitempty"`
+}
+
+// Prerequisite asks that another flag gives the unit one of some variants.
+type Prerequisite struct {
+	Flag     string   `json:"flag"`
+	Variants []string `json:"variants"`
+}
+
+// Override gives single units, by targeting key, a variant.
+type Override struct {
+	Variant string   `json:"variant"`
+	Units   []string `json:"units"`
+}
+
+// Layer keeps experiments apart: its flags share out the units among them, so that a unit is
+// tried on by at most one of them. A unit's place in a layer is flagd's bucket of salt + ":" +
+// targeting key in [0, TotalWeight).
+//
+// A flag decides by hash (splits of rules, trials) only for units inside its slot; for others,
+// and for units without a targeting key, its splits and trials pass by. Rules that serve a
+// variant outright are not concerned.
+type Layer struct {
+	Key         string `json:"key"`
+	Description string `json:"description,omitempty"`
+	Salt        string `json:"salt,omitempty"` // empty: the layer's key
+	Slots       []Slot `json:"slots,omitempty"`
+	// Holdout is the share at the top, [TotalWeight - Holdout, TotalWeight), on which no flag of
+	// the layer tries anything.
+	Holdout Weight `json:"holdout,omitempty"`
+	// Global makes the holdout one of all flags. A global layer has no slots; at most one is.
+	Global bool `json:"global,omitempty"`
+}
+
+// Slot is a flag's half-open part [From, To) of a layer. Slots of a layer do not overlap, and a
+// flag has at most one in all layers.
+type Slot struct {
+	Flag string `json:"flag"`
+	From Weight `json:"from"`
+	To   Weight `json:"to"`
 }
 
 // Variant is one named value of a flag.
@@ -103,7 +161,9 @@ type Condition struct {
 	Not     *Condition  `json:"not,omitempty"`
 	Segment string      `json:"segment,omitempty"`
 
-	Attribute string            `json:"attribute,omitempty"` // "targetingKey" is the targeting key
+	// Attribute names an attribute of the context; "targetingKey" is the targeting key. A dot
+	// goes into an object: "user.plan" is the member plan of the object user, as in flagd.
+	Attribute string            `json:"attribute,omitempty"`
 	Op        Op                `json:"op,omitempty"`
 	Values    []json.RawMessage `json:"values,omitempty"` // strings, numbers or booleans
 }
@@ -123,15 +183,54 @@ const (
 	OpGreater    Op = ">"
 	OpGreaterEq  Op = ">="
 	OpExists     Op = "exists" // present and not null; no values
+
+	OpEquals  Op = "equals"  // equal to the one value
+	OpMatches Op = "matches" // string matches one of Values, regular expressions in RE2 syntax
+	OpBefore  Op = "before"  // instant (RFC 3339 text, or a number of Unix seconds) before the one value (RFC 3339)
+	OpAfter   Op = "after"   // after the one value
+	OpInCIDR  Op = "inCIDR"  // IP address (text) in one of Values, networks such as 10.0.0.0/8
+
+	// Semantic versions, one value, as flagd's sem_ver compares: a leading v and missing parts
+	// (1, 1.2) are allowed, build metadata is ignored.
+	OpVersionEquals    Op = "semver="
+	OpVersionNotEquals Op = "semver!="
+	OpVersionLess      Op = "semver<"
+	OpVersionLessEq    Op = "semver<="
+	OpVersionGreater   Op = "semver>"
+	OpVersionGreaterEq Op = "semver>="
+	OpVersionMinor     Op = "semver~" // same major and minor
+	OpVersionMajor     Op = "semver^" // same major
 )
 
-// Segment is a named user group: members by targeting key, or a condition, or both (either
-// suffices). Its condition cannot name another segment.
+// Segment is a named user group: members by targeting key, a list of up to ten million, or a
+// condition; any of them suffices. Its condition cannot name another segment.
+//
+// A segment with a Rule has nothing else: it is an evaluator of imported flagd definitions,
+// JsonLogic that they name by $ref. Structured rules may name it too; what is truthy is inside.
 type Segment struct {
-	Key         string     `json:"key"`
-	Description string     `json:"description,omitempty"`
-	Members     []string   `json:"members,omitempty"`
-	When        *Condition `json:"when,omitempty"`
+	Key         string          `json:"key"`
+	Description string          `json:"description,omitempty"`
+	Members     []string        `json:"members,omitempty"`
+	When        *Condition      `json:"when,omitempty"`
+	List        *List           `json:"list,omitempty"`
+	Rule        json.RawMessage `json:"rule,omitempty"`
+}
+
+// List refers to a member list that is too long for the definition. It is kept as keyed hashes
+// (SipHash-2-4, 64 bits) in parts that never change and are named by the hash of their content,
+// so that caches, SDKs and replicas fetch each of them once. The control plane writes it; by hand
+// it is only kept or removed.
+type List struct {
+	HashKey string     `json:"hashKey"` // 32 hex digits; new for each list
+	Count   int        `json:"count"`   // members
+	Parts   []ListPart `json:"parts"`   // in the order in which they apply
+}
+
+// ListPart adds or removes members.
+type ListPart struct {
+	Digest  string `json:"digest"` // hex SHA-256 of the part's bytes
+	Bytes   int64  `json:"bytes"`
+	Removes bool   `json:"removes,omitempty"`
 }
 
 // Allocation is what one running trial makes of a flag. The control plane derives it from the

@@ -9,7 +9,7 @@ import (
 // The limits of a set. Whatever passes them can be evaluated in bounded time and memory.
 const (
 	MaxKey         = 128       // bytes of a key, salt or attribute name
-	MaxFlags       = 10_000    // flags in a set
+	MaxFlags       = 100_000   // flags in a set
 	MaxSegments    = 10_000    // segments in a set
 	MaxAllocations = 10_000    // running trials in a set
 	MaxFlagBytes   = 256 << 10 // JSON of one flag
@@ -22,6 +22,16 @@ const (
 	MaxMember      = 256       // bytes of one member
 	MaxStrata      = 100       // strata of an allocation, and segments of a stratum
 	MaxTags        = 50        // tags of a flag
+	MaxLayers      = 1_000     // layers in a set
+	MaxSlots       = 1_000     // slots of a layer
+	MaxNeeds       = 20        // prerequisites of a flag
+	MaxChain       = 8         // depth of prerequisites of prerequisites
+	MaxOverrides   = 1_000     // units with an override in a flag
+	MaxPattern     = 512       // bytes of a regular expression
+	MaxMatched     = 4 << 10   // bytes of a text that is matched against one; longer ones match nothing
+	MaxPath        = 8         // parts of an attribute's name
+	MaxListMembers = 10_000_000
+	MaxListParts   = 64        // parts of a member list
 	MaxText        = 4 << 10   // bytes of a description; other texts: MaxMember
 	MaxInteger     = 1<<53 - 1 // largest magnitude of an integer that every client can hold
 )

@@ -3,7 +3,7 @@ package flag
 // Set is the whole state of one environment as an evaluator sees it, at one revision. It is
 // also the wire form of a full snapshot between control plane and SDK.
 //
-// Flags, Segments and Allocations are sorted by key (Allocations by flag, then trial), so that
+// Flags, Segments, Layers and Allocations are sorted by key (Allocations by flag, then trial), so that
 // equal states have equal bytes.
 type Set struct {
 	// Environment names the flag set; it travels as metadata flagSetId.
@@ -17,6 +17,7 @@ type Set struct {
 
 	Flags       []Flag       `json:"flags"`
 	Segments    []Segment    `json:"segments"`
+	Layers      []Layer      `json:"layers,omitempty"`
 	Allocations []Allocation `json:"allocations"`
 }
 
@@ -32,6 +33,8 @@ type Delta struct {
 	DeletedFlags    []string     `json:"deletedFlags,omitempty"`
 	Segments        []Segment    `json:"segments,omitempty"`
 	DeletedSegments []string     `json:"deletedSegments,omitempty"`
+	Layers          []Layer      `json:"layers,omitempty"`
+	DeletedLayers   []string     `json:"deletedLayers,omitempty"`
 	Allocations     []Allocation `json:"allocations,omitempty"` // replace those of the same trial
 	EndedTrials     []string     `json:"endedTrials,omitempty"` // drop these trials' allocations
 }

@@ -1,4 +1,4 @@
-package eval
+package bucket
 
 import (
 	"encoding/json"
@@ -19,12 +19,12 @@ func TestHashIsMurmur3(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		parts := rapid.SliceOfN(rapid.String(), 0, 5).Draw(t, "parts")
 		last := string(rapid.SliceOfN(rapid.Byte(), 0, 70).Draw(t, "last"))
-		var s seed
+		var s Seed
 		for _, part := range parts {
-			s = s.absorb(part)
+			s = s.Absorb(part)
 		}
 		whole := strings.Join(parts, "") + last
-		if got, want := s.sum(last), murmur3.StringSum32(whole); got != want {
+		if got, want := s.Sum(last), murmur3.StringSum32(whole); got != want {
 			t.Fatalf("hash of %q in parts %q is %d, want %d", whole, parts, got, want)
 		}
 		if got, want := Hash("salt", last), murmur3.StringSum32("salt:"+last); got != want {
@@ -47,14 +47,14 @@ func TestFractionalVectors(t *testing.T) {
 		t.Fatal(err, len(vectors))
 	}
 	for _, v := range vectors {
-		if got := (seed{}).sum(v.Input); got != v.Hash {
+		if got := (Seed{}).Sum(v.Input); got != v.Hash {
 			t.Errorf("hash of %q is %d, want %d", v.Input, got, v.Hash)
 		}
-		if got := Bucket(v.Hash, v.Total); got != v.Bucket {
+		if got := Of(v.Hash, v.Total); got != v.Bucket {
 			t.Errorf("bucket of %d in %d is %d, want %d", v.Hash, v.Total, got, v.Bucket)
 		}
 	}
-	if Bucket(math.MaxUint32, flag.TotalWeight) != flag.TotalWeight-1 || Bucket(5, 0) != 0 {
+	if Of(math.MaxUint32, flag.TotalWeight) != flag.TotalWeight-1 || Of(5, 0) != 0 {
 		t.Error("the last bucket is not the last of the total")
 	}
 }
@@ -98,7 +98,7 @@ func TestFlagdFractionalCases(t *testing.T) {
 				continue
 			}
 			cases++
-			bucket := Bucket(seed{}.absorb(f.prefix).sum(unit), uint32(len(f.variants)))
+			bucket := Of(Seed{}.Absorb(f.prefix).Sum(unit), uint32(len(f.variants)))
 			if got := f.variants[bucket]; got != want {
 				t.Errorf("%s for %q: %s, want %s", key, unit, got, want)
 			}
@@ -135,10 +135,10 @@ func TestSharesAreAsAskedFor(t *testing.T) {
 		}
 		outside := 0
 		for f := range 200 {
-			salt := newSeed(fmt.Sprintf("flag-%d", f))
+			salt := NewSeed(fmt.Sprintf("flag-%d", f))
 			buckets := make([]uint32, population)
 			for i, unit := range units {
-				buckets[i] = Bucket(salt.sum(unit), flag.TotalWeight)
+				buckets[i] = Of(salt.Sum(unit), flag.TotalWeight)
 			}
 			slices.Sort(buckets)
 			for _, p := range []float64{0.01, 0.05, 0.1, 0.5, 0.9} {
@@ -163,9 +163,9 @@ func TestFlagsAreIndependent(t *testing.T) {
 	for name, id := range ids {
 		in := make([][]bool, 15)
 		for f := range in {
-			salt := newSeed(fmt.Sprintf("flag-%d", f))
+			salt := NewSeed(fmt.Sprintf("flag-%d", f))
 			for i := range population {
-				in[f] = append(in[f], Bucket(salt.sum(id(i)), flag.TotalWeight) < flag.TotalWeight/10)
+				in[f] = append(in[f], Of(salt.Sum(id(i)), flag.TotalWeight) < flag.TotalWeight/10)
 			}
 		}
 		for a := range in {
