@@ -1,6 +1,9 @@
 package control
 
-import "github.com/seatrial/seatrial/internal/core/flag"
+import (
+	"github.com/seatrial/seatrial/internal/core/eval"
+	"github.com/seatrial/seatrial/internal/core/flag"
+)
 
 // View is one published state. It and everything it points to is immutable and shared: read
 // it, never write to it.
@@ -10,11 +13,16 @@ type View struct {
 	// Set is what evaluators see of it.
 	Set *flag.Set
 
-	json func() []byte
+	json     func() []byte
+	compiled func() (*eval.Snapshot, error)
 }
 
 // JSON gives the Set as JSON, encoded once for all callers. Do not modify it.
 func (v *View) JSON() []byte { return v.json() }
+
+// Compiled gives the Set in the form that evaluates, compiled once for all callers, when first
+// asked for. It fails if the stored set is not valid for this version.
+func (v *View) Compiled() (*eval.Snapshot, error) { return v.compiled() }
 
 // DeltaEvent is what one change did to the Set. It is immutable and shared by all streams. A
 // change that evaluators need not know of (a token, a decision that moved no share) gives a
@@ -22,7 +30,8 @@ func (v *View) JSON() []byte { return v.json() }
 type DeltaEvent struct {
 	Delta flag.Delta
 
-	json func() []byte
+	json     func() []byte
+	compiled func() (*eval.Snapshot, error)
 }
 
 // JSON gives the Delta as JSON, encoded once for all callers. Do not modify it.

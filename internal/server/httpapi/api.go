@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seatrial/seatrial/internal/core/eval"
 	"github.com/seatrial/seatrial/internal/server/auth"
 	"github.com/seatrial/seatrial/internal/server/control"
 	"github.com/seatrial/seatrial/internal/server/traces"
@@ -59,20 +58,13 @@ type Console interface {
 
 // API is the HTTP interface. Make one with [New].
 type API struct {
-	cfg     Config
-	table   *http.ServeMux
-	routes  []route
-	work    semaphore
-	ingest  semaphore
-	stats   counters
-	current atomic.Pointer[compiled] // of evaluate
-	zipped  atomic.Pointer[zipped]   // of snapshot
-}
-
-// compiled is the newest state in the form that evaluates.
-type compiled struct {
-	head  control.Head
-	flags *eval.Snapshot
+	cfg    Config
+	table  *http.ServeMux
+	routes []route
+	work   semaphore
+	ingest semaphore
+	stats  counters
+	zipped atomic.Pointer[zipped] // of snapshot
 }
 
 // New gives an API; see [API.Handler].

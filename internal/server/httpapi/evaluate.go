@@ -42,7 +42,7 @@ func (c *call) evaluate() error {
 		}
 		who.TargetingKey = text
 	}
-	flags, err := c.api.evaluator()
+	flags, err := c.api.cfg.Service.Snapshot().Compiled()
 	if err != nil {
 		return err
 	}
@@ -53,18 +53,4 @@ func (c *call) evaluate() error {
 		shown.Trial, shown.Role = e.Result.Trial.Trial, e.Result.Role.String()
 	}
 	return c.answer(http.StatusOK, shown)
-}
-
-// evaluator gives the newest state in the form that evaluates, compiled once per state.
-func (a *API) evaluator() (*eval.Snapshot, error) {
-	view := a.cfg.Service.Snapshot()
-	if have := a.current.Load(); have != nil && have.head == view.Head {
-		return have.flags, nil
-	}
-	flags, err := eval.Compile(*view.Set)
-	if err != nil {
-		return nil, err
-	}
-	a.current.Store(&compiled{view.Head, flags})
-	return flags, nil
 }
