@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/fault"
+	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/resilience"
 )
 
@@ -20,9 +21,10 @@ import (
 // to anything but "on", it keeps faults off whatever the application says, so that a slip of the
 // pen in an emergency errs on the safe side.
 const (
-	EnvServer = "SEATRIAL_SERVER"
-	EnvKey    = "SEATRIAL_KEY"
-	EnvFaults = "SEATRIAL_FAULTS"
+	EnvServer      = "SEATRIAL_SERVER"
+	EnvKey         = "SEATRIAL_KEY"
+	EnvEnvironment = "SEATRIAL_ENVIRONMENT"
+	EnvFaults      = "SEATRIAL_FAULTS"
 )
 
 // The flush interval's range and default.
@@ -44,6 +46,7 @@ func (f optionFunc) apply(c *config) { f(c) }
 type config struct {
 	server        string // URL without path; empty: no control plane
 	key           string
+	environment   string // empty: the key's
 	service       string
 	file          string
 	flushInterval time.Duration
@@ -62,6 +65,13 @@ func WithServer(url string) Option { return optionFunc(func(c *config) { c.serve
 // WithKey gives the SDK key that the control plane issued. Default: environment variable
 // SEATRIAL_KEY; empty sends none.
 func WithKey(key string) Option { return optionFunc(func(c *config) { c.key = key }) }
+
+// WithEnvironment says which environment of the control plane the client belongs to. Default:
+// environment variable SEATRIAL_ENVIRONMENT; without either the one that the key is for, or the
+// server's first. A key that is for another one is refused.
+func WithEnvironment(name string) Option {
+	return optionFunc(func(c *config) { c.environment = name })
+}
 
 // WithService names the application in telemetry (service.name). Default: "unknown_service:" and
 // the name of the executable.
@@ -114,7 +124,7 @@ func WithPolicy(dependency string, p resilience.Policy) Option {
 // newConfig applies options over the environment over the defaults, and checks the result.
 func newConfig(options []Option) (config, error) {
 	c := config{
-		server: os.Getenv(EnvServer), key: os.Getenv(EnvKey),
+		server: os.Getenv(EnvServer), key: os.Getenv(EnvKey), environment: os.Getenv(EnvEnvironment),
 		service:       "unknown_service:" + filepath.Base(os.Args[0]),
 		flushInterval: defaultFlushInterval,
 	}
@@ -146,6 +156,9 @@ func (c *config) check() error {
 	}
 	if strings.ContainsAny(c.key, "\r\n") {
 		problems = append(problems, errors.New("the key contains a line break: remove it"))
+	}
+	if err := flag.CheckKey(c.environment); c.environment != "" && err != nil {
+		problems = append(problems, fmt.Errorf("environment %q %w", c.environment, err))
 	}
 	if info, err := os.Stat(c.file); c.file != "" && err == nil && info.IsDir() {
 		problems = append(problems, fmt.Errorf("file %s is a directory: name a file in it, such as %s", c.file, filepath.Join(c.file, "lkg.json")))

@@ -319,6 +319,9 @@ func (c *Client) identify(req *http.Request) {
 	if c.config.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.config.key)
 	}
+	if c.config.environment != "" {
+		req.Header.Set("Seatrial-Environment", c.config.environment)
+	}
 }
 
 // refused turns a response that is no success into an error that says what to do.

@@ -138,7 +138,7 @@ func TestStateOutlivesTheServer(t *testing.T) {
 			s := start(t, local(dir))
 			c := connect(t, s, adminToken)
 			c.want(201, "POST", "/api/v1/flags", searchFlag)
-			head := s.service.Head()
+			head := s.environments.first.service.Head()
 			if _, err := Start(t.Context(), local(dir)); !errors.Is(err, sqlite.ErrLocked) {
 				t.Fatalf("two servers on one folder: %v", err)
 			}
@@ -149,8 +149,8 @@ func TestStateOutlivesTheServer(t *testing.T) {
 				t.Fatalf("the second time: %v", err)
 			}
 			again := start(t, local(dir))
-			if again.service.Head() != head {
-				t.Fatalf("at %+v, was at %+v", again.service.Head(), head)
+			if again.environments.first.service.Head() != head {
+				t.Fatalf("at %+v, was at %+v", again.environments.first.service.Head(), head)
 			}
 			c.url = again.URL()
 			c.want(200, "GET", "/api/v1/flags/search", "") // with the token from before

@@ -76,7 +76,7 @@ func TestOutcomesReachTheTrial(t *testing.T) {
 		}
 		app.want(200, "POST", "/v1/traces", traceOf())
 		time.Sleep(16 * time.Second)
-		rows, err := s.service.Intervals(t.Context(), "new-search", 0, 0, 0)
+		rows, err := s.environments.first.service.Intervals(t.Context(), "new-search", 0, 0, 0)
 		if err != nil || len(rows) != 1 {
 			t.Fatalf("%d intervals, %v", len(rows), err)
 		}
@@ -89,8 +89,8 @@ func TestOutcomesReachTheTrial(t *testing.T) {
 		}
 		families := parse(t, c.want(200, "GET", "/metrics", ""))
 		for name, want := range map[string]float64{
-			"seatrial_intervals_weighed_total": 1, "seatrial_trials_active": 1, "seatrial_traces": 1,
-			`seatrial_outcome_points_total{fate="accepted"}`: 4, `seatrial_otlp_points_total{fate="taken"}`: 4,
+			`seatrial_intervals_weighed_total{environment="default"}`: 1, `seatrial_trials_active{environment="default"}`: 1, `seatrial_traces{environment="default"}`: 1,
+			`seatrial_outcome_points_total{environment="default",fate="accepted"}`: 4, `seatrial_otlp_points_total{environment="default",fate="taken"}`: 4,
 		} {
 			if got, ok := families.values[name]; !ok || got != want {
 				t.Errorf("%s is %v, want %v", name, got, want)
@@ -187,7 +187,7 @@ func TestARevokedKeyLosesItsStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		if _, err := s.service.RevokeToken(t.Context(), s.service.ListTokens()[0].ID, control.WriteOptions{Actor: "test"}); err != nil {
+		if _, err := s.environments.first.service.RevokeToken(t.Context(), s.environments.first.service.ListTokens()[0].ID, control.WriteOptions{Actor: "test"}); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -216,7 +216,7 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 		if took := time.Since(began); took > time.Minute || err == nil && res.StatusCode < 400 {
 			t.Fatalf("after %s: %v, %v", took, res, err)
 		}
-		if n := s.api.Stats().InFlight; n != 0 {
+		if n := s.environments.first.api.Stats().InFlight; n != 0 {
 			t.Fatalf("%d requests are still worked on", n)
 		}
 		time.Sleep(2 * time.Second) // the client's writer, asleep in drip, finds its connection closed

@@ -49,15 +49,6 @@ func (e *exposition) counter(name, help string, v uint64) {
 
 func (e *exposition) gauge(name, help string, v float64) { e.family(name, gauge, help, one(v)) }
 
-// by writes one counter that is split by one label.
-func (e *exposition) by(name, help, label string, values ...any) {
-	var samples []sample
-	for i := 0; i < len(values); i += 2 {
-		samples = append(samples, sample{[]string{label, values[i].(string)}, float64(values[i+1].(uint64))})
-	}
-	e.family(name, counter, help, samples)
-}
-
 var (
 	helpEscaper  = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
 	labelEscaper = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
@@ -74,7 +65,7 @@ func formatFloat(v float64) string {
 }
 
 // writeMetrics writes the figures of the whole server. Nothing in them names a flag, a trial or
-// a user, so their number never grows.
+// a user, so their number grows with the environments only.
 func (s *Server) writeMetrics(w io.Writer) {
 	var e exposition
 	s.buildMetrics(&e)
@@ -96,58 +87,98 @@ func (s *Server) buildMetrics(e *exposition) {
 	e.gauge("process_start_time_seconds", "When the server was started, in seconds since 1970.", float64(s.started.UnixMilli())/1000)
 }
 
+// each gives a sample per environment, which its label names.
+func (s *Server) each(value func(*environment) float64) (samples []sample) {
+	for _, e := range s.environments.all() {
+		samples = append(samples, sample{[]string{"environment", e.name}, value(e)})
+	}
+	return samples
+}
+
+func (s *Server) gaugeEach(e *exposition, name, help string, value func(*environment) float64) {
+	e.family(name, gauge, help, s.each(value))
+}
+
+func (s *Server) counterEach(e *exposition, name, help string, value func(*environment) uint64) {
+	e.family(name, counter, help, s.each(func(env *environment) float64 { return float64(value(env)) }))
+}
+
+// byEach writes one counter that is split by one label, and by environment.
+func (s *Server) byEach(e *exposition, name, help, label string, values func(*environment) []any) {
+	var samples []sample
+	for _, env := range s.environments.all() {
+		for list := values(env); len(list) > 0; list = list[2:] {
+			samples = append(samples, sample{[]string{"environment", env.name, label, list[0].(string)}, float64(list[1].(uint64))})
+		}
+	}
+	e.family(name, counter, help, samples)
+}
+
 func (s *Server) controlMetrics(e *exposition) {
-	head := s.service.Head()
-	e.gauge("seatrial_revision", "Revision of the published state.", float64(head.Revision))
-	e.gauge("seatrial_epoch", "Epoch of the change log.", float64(head.Epoch))
-	e.gauge("seatrial_trials_active", "Trials that have not ended.", float64(len(s.service.ActiveTrials())))
-	e.counter("seatrial_intervals_weighed_total", "Intervals of trials whose evidence was weighed.", s.weighed.Load())
+	s.gaugeEach(e, "seatrial_revision", "Revision of the published state.", func(env *environment) float64 { return float64(env.service.Head().Revision) })
+	s.gaugeEach(e, "seatrial_epoch", "Epoch of the change log.", func(env *environment) float64 { return float64(env.service.Head().Epoch) })
+	s.gaugeEach(e, "seatrial_trials_active", "Trials that have not ended.", func(env *environment) float64 { return float64(len(env.service.ActiveTrials())) })
+	s.counterEach(e, "seatrial_intervals_weighed_total", "Intervals of trials whose evidence was weighed.", func(env *environment) uint64 { return env.weighed.Load() })
 }
 
 func (s *Server) requestMetrics(e *exposition) {
-	st := s.api.Stats()
-	e.by("seatrial_http_requests_total", "Requests answered, by class of status.", "class",
-		"1xx", st.Answered[1], "2xx", st.Answered[2], "3xx", st.Answered[3], "4xx", st.Answered[4], "5xx", st.Answered[5])
-	e.gauge("seatrial_http_requests_in_flight", "Requests that are worked on, streams not included.", float64(st.InFlight))
-	e.counter("seatrial_http_overloaded_total", "Requests refused because too many were worked on.", st.Overloaded)
-	e.counter("seatrial_http_panics_total", "Requests that met a defect of the server.", st.Panics)
-	e.counter("seatrial_auth_rate_limited_total", "Attempts not looked at after too many wrong secrets.", st.Refused)
+	s.byEach(e, "seatrial_http_requests_total", "Requests answered, by class of status.", "class", func(env *environment) []any {
+		st := env.api.Stats()
+		return []any{"1xx", st.Answered[1], "2xx", st.Answered[2], "3xx", st.Answered[3], "4xx", st.Answered[4], "5xx", st.Answered[5]}
+	})
+	s.gaugeEach(e, "seatrial_http_requests_in_flight", "Requests that are worked on, streams not included.", func(env *environment) float64 { return float64(env.api.Stats().InFlight) })
+	s.counterEach(e, "seatrial_http_overloaded_total", "Requests refused because too many were worked on.", func(env *environment) uint64 { return env.api.Stats().Overloaded })
+	s.counterEach(e, "seatrial_http_panics_total", "Requests that met a defect of the server.", func(env *environment) uint64 { return env.api.Stats().Panics })
+	e.counter("seatrial_auth_rate_limited_total", "Attempts not looked at after too many wrong secrets.", s.environments.auth.Refused())
 	e.gauge("seatrial_connections", "Open connections.", float64(s.listener.open()))
 }
 
 func (s *Server) streamMetrics(e *exposition) {
-	st := s.hub.Stats()
-	e.gauge("seatrial_streams", "Open change streams.", float64(st.Streams))
-	e.counter("seatrial_streams_opened_total", "Change streams accepted.", st.Opened)
-	e.counter("seatrial_streams_refused_total", "Change streams refused by a limit.", st.Refused)
-	e.by("seatrial_stream_events_total", "Events sent on change streams, by name.", "event",
-		"snapshot", st.Snapshots, "delta", st.Deltas, "bookmark", st.Bookmarks)
-	e.counter("seatrial_streams_skipped_total", "Times a stream far behind got a snapshot instead of its deltas.", st.Skipped)
-	e.counter("seatrial_streams_slow_total", "Change streams ended because the reader was too slow or gone.", st.Slow)
+	s.gaugeEach(e, "seatrial_streams", "Open change streams.", func(env *environment) float64 { return float64(env.hub.Stats().Streams) })
+	s.counterEach(e, "seatrial_streams_opened_total", "Change streams accepted.", func(env *environment) uint64 { return env.hub.Stats().Opened })
+	s.counterEach(e, "seatrial_streams_refused_total", "Change streams refused by a limit.", func(env *environment) uint64 { return env.hub.Stats().Refused })
+	s.byEach(e, "seatrial_stream_events_total", "Events sent on change streams, by name.", "event", func(env *environment) []any {
+		st := env.hub.Stats()
+		return []any{"snapshot", st.Snapshots, "delta", st.Deltas, "bookmark", st.Bookmarks}
+	})
+	s.counterEach(e, "seatrial_streams_skipped_total", "Times a stream far behind got a snapshot instead of its deltas.", func(env *environment) uint64 { return env.hub.Stats().Skipped })
+	s.counterEach(e, "seatrial_streams_slow_total", "Change streams ended because the reader was too slow or gone.", func(env *environment) uint64 { return env.hub.Stats().Slow })
 }
 
 func (s *Server) telemetryMetrics(e *exposition) {
-	r := s.receiver.Stats()
-	e.counter("seatrial_otlp_requests_total", "Telemetry requests received.", r.Requests)
-	e.by("seatrial_otlp_refused_total", "Telemetry requests refused, by reason.", "reason",
-		"malformed", r.Malformed, "too_large", r.TooLarge, "overloaded", r.Overloaded)
-	e.by("seatrial_otlp_spans_total", "Spans received, by what became of them.", "fate", "taken", r.Spans, "rejected", r.RejectedSpans)
-	e.by("seatrial_otlp_points_total", "Metric points received, by what became of them.", "fate",
-		"taken", r.Points, "rejected", r.RejectedPoints, "ignored", r.IgnoredPoints)
-	e.gauge("seatrial_otlp_in_flight_bytes", "Bytes of telemetry that are being received.", float64(r.InFlight))
-	o := s.outcomes.Stats()
-	e.by("seatrial_outcome_points_total", "Outcome points, by what became of them.", "fate",
-		"accepted", o.Accepted, "duplicate", o.Duplicates, "stale", o.Stale, "unknown", o.Unknown, "invalid", o.Invalid)
-	e.counter("seatrial_outcome_points_discarded_total", "Accepted outcome points that were in an interval which was given up.", o.Discarded)
-	t := s.traces.Stats()
-	e.gauge("seatrial_traces", "Traces in memory.", float64(t.Traces))
-	e.gauge("seatrial_trace_spans", "Spans in memory.", float64(t.Spans))
-	e.gauge("seatrial_trace_bytes", "Estimated memory of the traces.", float64(t.Bytes))
-	e.gauge("seatrial_trace_pinned_bytes", "Part of it that belongs to traces which a verdict names.", float64(t.PinnedBytes))
-	e.by("seatrial_trace_store_spans_total", "Spans offered to the trace store, by what became of them.", "fate",
-		"accepted", t.Accepted, "duplicate", t.Duplicates, "overflowed", t.Overflowed)
-	e.counter("seatrial_traces_evicted_total", "Traces that made room for newer ones.", t.Evicted)
-	e.counter("seatrial_trace_spans_evicted_total", "Spans of the traces that made room.", t.EvictedSpan)
+	s.counterEach(e, "seatrial_otlp_requests_total", "Telemetry requests received.", func(env *environment) uint64 { return env.receiver.Stats().Requests })
+	s.byEach(e, "seatrial_otlp_refused_total", "Telemetry requests refused, by reason.", "reason", func(env *environment) []any {
+		r := env.receiver.Stats()
+		return []any{"malformed", r.Malformed, "too_large", r.TooLarge, "overloaded", r.Overloaded}
+	})
+	s.byEach(e, "seatrial_otlp_spans_total", "Spans received, by what became of them.", "fate", func(env *environment) []any {
+		r := env.receiver.Stats()
+		return []any{"taken", r.Spans, "rejected", r.RejectedSpans}
+	})
+	s.byEach(e, "seatrial_otlp_points_total", "Metric points received, by what became of them.", "fate", func(env *environment) []any {
+		r := env.receiver.Stats()
+		return []any{"taken", r.Points, "rejected", r.RejectedPoints, "ignored", r.IgnoredPoints}
+	})
+	s.gaugeEach(e, "seatrial_otlp_in_flight_bytes", "Bytes of telemetry that are being received.", func(env *environment) float64 { return float64(env.receiver.Stats().InFlight) })
+	s.byEach(e, "seatrial_outcome_points_total", "Outcome points, by what became of them.", "fate", func(env *environment) []any {
+		o := env.outcomes.Stats()
+		return []any{"accepted", o.Accepted, "duplicate", o.Duplicates, "stale", o.Stale, "unknown", o.Unknown, "invalid", o.Invalid}
+	})
+	s.counterEach(e, "seatrial_outcome_points_discarded_total", "Accepted outcome points that were in an interval which was given up.", func(env *environment) uint64 { return env.outcomes.Stats().Discarded })
+	s.traceMetrics(e)
+}
+
+func (s *Server) traceMetrics(e *exposition) {
+	s.gaugeEach(e, "seatrial_traces", "Traces in memory.", func(env *environment) float64 { return float64(env.traces.Stats().Traces) })
+	s.gaugeEach(e, "seatrial_trace_spans", "Spans in memory.", func(env *environment) float64 { return float64(env.traces.Stats().Spans) })
+	s.gaugeEach(e, "seatrial_trace_bytes", "Estimated memory of the traces.", func(env *environment) float64 { return float64(env.traces.Stats().Bytes) })
+	s.gaugeEach(e, "seatrial_trace_pinned_bytes", "Part of it that belongs to traces which a verdict names.", func(env *environment) float64 { return float64(env.traces.Stats().PinnedBytes) })
+	s.byEach(e, "seatrial_trace_store_spans_total", "Spans offered to the trace store, by what became of them.", "fate", func(env *environment) []any {
+		t := env.traces.Stats()
+		return []any{"accepted", t.Accepted, "duplicate", t.Duplicates, "overflowed", t.Overflowed}
+	})
+	s.counterEach(e, "seatrial_traces_evicted_total", "Traces that made room for newer ones.", func(env *environment) uint64 { return env.traces.Stats().Evicted })
+	s.counterEach(e, "seatrial_trace_spans_evicted_total", "Spans of the traces that made room.", func(env *environment) uint64 { return env.traces.Stats().EvictedSpan })
 }
 
 func runtimeMetrics(e *exposition) {

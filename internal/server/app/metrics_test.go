@@ -91,8 +91,8 @@ func TestMetricsAreExact(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"seatrial_revision": 1, "seatrial_epoch": 1, "seatrial_trials_active": 0, "seatrial_http_requests_in_flight": 1,
-		`seatrial_http_requests_total{class="4xx"}`: 1, `seatrial_http_requests_total{class="2xx"}`: 1,
+		`seatrial_revision{environment="default"}`: 1, `seatrial_epoch{environment="default"}`: 1, `seatrial_trials_active{environment="default"}`: 0, `seatrial_http_requests_in_flight{environment="default"}`: 1,
+		`seatrial_http_requests_total{environment="default",class="4xx"}`: 1, `seatrial_http_requests_total{environment="default",class="2xx"}`: 1,
 	} {
 		if got, ok := second.values[name]; !ok || got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)

@@ -1,9 +1,9 @@
 // Package auth tells who makes a request and what that one may do.
 //
-// There are three kinds of credential: SDK keys and API tokens, which live in the change log
-// (control.Service), and sessions, which are made here from one-time codes and die with the
-// process. There is no password, and so no default one. A bearer token is sent in the header
-// Authorization; browsers send a session as a cookie, and then state-changing requests must come
+// There are four kinds of credential: client keys, SDK keys and API tokens, which live in the
+// change log (control.Service), and sessions, which are made here from one-time codes and die with the
+// process. There is no password, and so no default one. A token is sent in the header
+// Authorization or X-API-Key; browsers send a session as a cookie, and then state-changing requests must come
 // from the server's own pages.
 //
 // Everything is refused that is not allowed: the zero [Need] of a route lets nobody in.
@@ -144,7 +144,10 @@ var kindNames = map[control.TokenKind]string{
 func forbidden(p control.Principal, need Need) error {
 	what := fmt.Sprintf("%s %q has role %s, this needs role %s", kindNames[p.Kind], p.Name, p.Role, need.role)
 	remedy := "use a token of that role"
-	if p.Role == control.RoleSDK {
+	switch p.Role {
+	case control.RoleClient:
+		remedy = "client keys only ask for the values of flags that are for clients; use an SDK key or an API token"
+	case control.RoleSDK:
 		remedy = "SDK keys only read snapshots and send telemetry; use an API token"
 	}
 	if need.role == "" {
@@ -153,19 +156,25 @@ func forbidden(p control.Principal, need Need) error {
 	return &control.Error{Code: control.CodePermission, Message: what + ": " + remedy}
 }
 
+// Peek tells who makes r, if that is known, without counting an attempt or a use. It decides
+// nothing: whoever acts on r calls [Auth.Authorize].
+func (a *Auth) Peek(r *http.Request) (control.Principal, bool) {
+	c, err := credentialOf(r)
+	if err != nil {
+		return control.Principal{}, false
+	}
+	if c.isSession() {
+		return a.memory.find(c.secret, time.Now(), false)
+	}
+	p, err := a.tokens.Authenticate(c.secret)
+	return p, err == nil
+}
+
 // Still reports whether the credential of r is valid now. It counts as no use of a session and
 // as no failure, so that a long stream may ask often.
 func (a *Auth) Still(r *http.Request) bool {
-	c, err := credentialOf(r)
-	if err != nil {
-		return false
-	}
-	if c.isSession() {
-		_, ok := a.memory.find(c.secret, time.Now(), false)
-		return ok
-	}
-	_, err = a.tokens.Authenticate(c.secret)
-	return err == nil
+	_, ok := a.Peek(r)
+	return ok
 }
 
 func (a *Auth) identify(c credential, address string) (control.Principal, error) {

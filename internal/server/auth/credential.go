@@ -20,14 +20,17 @@ type credential struct {
 
 func (c credential) isSession() bool { return strings.HasPrefix(c.secret, sessionPrefix) }
 
-// credentialOf reads the header Authorization, else the session cookie. A browser adds the
-// cookie by itself, so an explicit header goes first.
+// credentialOf reads the header Authorization or X-API-Key, else the session cookie. A browser
+// adds the cookie by itself, so an explicit header goes first.
 func credentialOf(r *http.Request) (credential, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, secret, _ := strings.Cut(header, " ")
 		if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" || len(secret) > maxSecret {
 			return credential{}, unauthenticated(`the header Authorization is not understood: write it as "Bearer <token>"`)
 		}
+		return credential{secret: secret}, nil
+	}
+	if secret := strings.TrimSpace(r.Header.Get("X-API-Key")); secret != "" && len(secret) <= maxSecret {
 		return credential{secret: secret}, nil
 	}
 	cookie, err := r.Cookie(cookieName(r))

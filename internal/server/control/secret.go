@@ -31,18 +31,4 @@ func checksum(text string) string {
 	return encodeSecret(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(text))))
 }
 
-// LooksLikeToken reports whether text has the form and the checksum of a token's secret. It says
-// nothing of whether it is one.
-func LooksLikeToken(text string) bool {
-	const sumLength = 7
-	if len(text) <= sumLength || len(text) > maxSecret {
-		return false
-	}
-	if !strings.HasPrefix(text, secretPrefix(TokenSDK)) && !strings.HasPrefix(text, secretPrefix(TokenAPI)) {
-		return false
-	}
-	at := len(text) - sumLength
-	return checksum(text[:at]) == text[at:]
-}
-
 func newTokenID() string { return strings.ToLower(rand.Text()[:16]) }

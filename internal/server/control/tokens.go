@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
 // TokenKind says what a token is for.
@@ -18,8 +20,9 @@ type TokenKind string
 
 // The kinds of token. Session is not stored in the log: package auth makes those.
 const (
-	TokenSDK     TokenKind = "sdk" // read snapshots, send telemetry
-	TokenAPI     TokenKind = "api" // a person or a pipeline
+	TokenClient  TokenKind = "client" // evaluate what is meant for browsers and phones; no secret there
+	TokenSDK     TokenKind = "sdk"    // read snapshots, send telemetry
+	TokenAPI     TokenKind = "api"    // a person or a pipeline
 	TokenSession TokenKind = "session"
 )
 
@@ -28,6 +31,7 @@ type Role string
 
 // The roles, weakest first.
 const (
+	RoleClient Role = "client" // values of flags that are ClientSide, nothing else
 	RoleSDK    Role = "sdk"    // snapshot, stream, telemetry
 	RoleViewer Role = "viewer" // read everything but tokens
 	RoleEditor Role = "editor" // write flags, segments, trials
@@ -41,14 +45,16 @@ func (r Role) Includes(need Role) bool {
 
 func (r Role) rank() int {
 	switch r {
-	case RoleSDK:
+	case RoleClient:
 		return 1
-	case RoleViewer:
+	case RoleSDK:
 		return 2
-	case RoleEditor:
+	case RoleViewer:
 		return 3
-	case RoleAdmin:
+	case RoleEditor:
 		return 4
+	case RoleAdmin:
+		return 5
 	}
 	return 0
 }
@@ -60,6 +66,14 @@ type Principal struct {
 	Kind      TokenKind `json:"kind"`
 	Role      Role      `json:"role"`
 	ExpiresAt time.Time `json:"expiresAt,omitzero"` // zero: never
+	// Environment is the only one that the principal may use; empty: all, and what belongs to the
+	// server as a whole.
+	Environment string `json:"environment,omitempty"`
+}
+
+// May reports whether the principal may use an environment.
+func (p Principal) May(environment string) bool {
+	return p.Environment == "" || p.Environment == environment
 }
 
 // Actor names the principal in the change log.
@@ -82,16 +96,20 @@ type Token struct {
 	CreatedAt time.Time `json:"createdAt"`
 	CreatedBy string    `json:"createdBy"`
 	ExpiresAt time.Time `json:"expiresAt,omitzero"` // zero: never
-	Revision  int64     `json:"revision"`
+	// Environment is the only one that the token is for; empty: all.
+	Environment string `json:"environment,omitempty"`
+	Revision    int64  `json:"revision"`
 }
 
 // NewToken asks for a token.
 type NewToken struct {
 	Name string    // for people, 1 to 100 bytes
-	Kind TokenKind // sdk or api
-	Role Role      // api: viewer (default), editor, admin; sdk: always sdk
+	Kind TokenKind // client, sdk or api
+	Role Role      // api: viewer (default), editor, admin; the others: as their kind
 	// ExpiresIn is how long it is valid: 1 min to 10 years, 0 = for ever.
 	ExpiresIn time.Duration
+	// Environment is the only one that it is for; empty: all. Whether it exists is not checked.
+	Environment string
 }
 
 // tokenRecord is a token as the log keeps it.
@@ -104,6 +122,8 @@ type tokenRecord struct {
 	CreatedAt time.Time `json:"createdAt"`
 	CreatedBy string    `json:"createdBy"`
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
+
+	Environment string `json:"environment,omitempty"`
 }
 
 // tokenEntry is a token in the projection.
@@ -114,7 +134,7 @@ type tokenEntry struct {
 
 func newTokenEntry(r tokenRecord, revision int64) tokenEntry {
 	e := tokenEntry{Token: Token{ID: r.ID, Name: r.Name, Kind: r.Kind, Role: r.Role,
-		CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, ExpiresAt: r.ExpiresAt, Revision: revision}}
+		CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, ExpiresAt: r.ExpiresAt, Environment: r.Environment, Revision: revision}}
 	if sum, err := hex.DecodeString(r.SHA256); err == nil {
 		copy(e.sum[:], sum)
 	}
@@ -129,7 +149,7 @@ const (
 	maxTokens    = 10_000
 )
 
-// CreateToken makes a token and returns its secret, which is never shown again: st_sdk_… or
+// CreateToken makes a token and returns its secret, which is never shown again: st_client_…, st_sdk_… or
 // st_api_…, 256 random bits and a checksum by which scanners recognise leaked ones. The log
 // keeps its SHA-256. A repeat with the same idempotency key is a conflict. A dry run gives no
 // secret.
@@ -145,7 +165,7 @@ func (s *Service) CreateToken(ctx context.Context, t NewToken, o WriteOptions) (
 			return plan{}, precondition("token: there are %d tokens, no more are allowed: revoke some first", len(p.tokens))
 		}
 		record := tokenRecord{ID: id, Name: t.Name, Kind: t.Kind, Role: t.Role, SHA256: hex.EncodeToString(sum[:]),
-			CreatedAt: s.now(), CreatedBy: o.Actor}
+			CreatedAt: s.now(), CreatedBy: o.Actor, Environment: t.Environment}
 		if t.ExpiresIn > 0 {
 			record.ExpiresAt = record.CreatedAt.Add(t.ExpiresIn)
 		}
@@ -167,6 +187,8 @@ func (s *Service) CreateToken(ctx context.Context, t NewToken, o WriteOptions) (
 
 func (t NewToken) normalize() (NewToken, error) {
 	switch {
+	case t.Kind == TokenClient && t.Role == "":
+		t.Role = RoleClient
 	case t.Kind == TokenSDK && t.Role == "":
 		t.Role = RoleSDK
 	case t.Kind == TokenAPI && t.Role == "":
@@ -175,12 +197,16 @@ func (t NewToken) normalize() (NewToken, error) {
 	switch {
 	case strings.TrimSpace(t.Name) == "" || len(t.Name) > maxTokenName || strings.ContainsFunc(t.Name, unicode.IsControl):
 		return t, invalid("/name", "token: the name has 1 to %d bytes on one line: say what the token is for", maxTokenName)
-	case t.Kind != TokenSDK && t.Kind != TokenAPI:
-		return t, invalid("/kind", "token: the kind %q is unknown: use sdk or api", t.Kind)
+	case t.Kind != TokenClient && t.Kind != TokenSDK && t.Kind != TokenAPI:
+		return t, invalid("/kind", "token: the kind %q is unknown: use client, sdk or api", t.Kind)
+	case t.Kind == TokenClient && t.Role != RoleClient:
+		return t, invalid("/role", "token: a client key has the role client, not %q: make an API token for people and pipelines", t.Role)
 	case t.Kind == TokenSDK && t.Role != RoleSDK:
 		return t, invalid("/role", "token: an SDK key has the role sdk, not %q: make an API token for people and pipelines", t.Role)
-	case t.Kind == TokenAPI && (t.Role == RoleSDK || t.Role.rank() == 0):
+	case t.Kind == TokenAPI && (t.Role.rank() < RoleViewer.rank()):
 		return t, invalid("/role", "token: the role %q does not fit an API token: use viewer, editor or admin", t.Role)
+	case t.Environment != "" && flag.CheckKey(t.Environment) != nil:
+		return t, invalid("/environment", "token: the environment %q %v", t.Environment, flag.CheckKey(t.Environment))
 	case t.ExpiresIn != 0 && (t.ExpiresIn < minTokenLife || t.ExpiresIn > maxTokenLife):
 		return t, invalid("/expiresIn", "token: a lifetime of %s is outside 1 minute to 10 years; 0 means for ever", t.ExpiresIn)
 	}
@@ -220,5 +246,6 @@ func (s *Service) Authenticate(secret string) (Principal, error) {
 	if !known || !fits || !alive {
 		return Principal{}, &Error{Code: CodeUnauthenticated, Message: "the token is unknown, revoked or expired: make a new one, or check that it was copied as a whole"}
 	}
-	return Principal{ID: entry.ID, Name: entry.Name, Kind: entry.Kind, Role: entry.Role, ExpiresAt: entry.ExpiresAt}, nil
+	return Principal{ID: entry.ID, Name: entry.Name, Kind: entry.Kind, Role: entry.Role, ExpiresAt: entry.ExpiresAt,
+		Environment: entry.Environment}, nil
 }

@@ -91,28 +91,27 @@ func flip(secret string) string {
 	return string(b)
 }
 
-// A leaked token is recognised by its form; any slip of one character is noticed.
-func TestLooksLikeToken(t *testing.T) {
+// A client key is the weakest of all, and a token may be for one environment only.
+func TestClientKeysAndScopes(t *testing.T) {
 	r := newRig(t)
-	for _, kind := range []control.TokenKind{control.TokenSDK, control.TokenAPI} {
-		_, secret, err := r.CreateToken(t.Context(), control.NewToken{Name: "n", Kind: kind}, ana)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !control.LooksLikeToken(secret) {
-			t.Errorf("%s does not look like a token", secret)
-		}
-		for i := range secret {
-			b := []byte(secret)
-			b[i] ^= 1
-			if control.LooksLikeToken(string(b)) {
-				t.Errorf("%s looks like a token, but %s is one", b, secret)
-			}
-		}
+	token, secret, err := r.CreateToken(t.Context(), control.NewToken{Name: "web", Kind: control.TokenClient, Environment: "staging"}, ana)
+	if err != nil || token.Role != control.RoleClient || token.Environment != "staging" || !strings.HasPrefix(secret, "st_client_") {
+		t.Fatalf("%+v, %q, %v", token, secret, err)
 	}
-	for _, text := range []string{"", "st_api_", "st_api_aaaaaaa", "hello"} {
-		if control.LooksLikeToken(text) {
-			t.Errorf("%q looks like a token", text)
+	p, err := r.Authenticate(secret)
+	if err != nil || p.Role.Includes(control.RoleSDK) || !p.Role.Includes(control.RoleClient) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if !p.May("staging") || p.May("default") {
+		t.Errorf("%+v may use the wrong environments", p)
+	}
+	for _, wrong := range []control.NewToken{
+		{Name: "n", Kind: control.TokenClient, Role: control.RoleViewer},
+		{Name: "n", Kind: control.TokenAPI, Role: control.RoleClient},
+		{Name: "n", Kind: control.TokenAPI, Environment: "no spaces"},
+	} {
+		if _, _, err := r.CreateToken(t.Context(), wrong, ana); control.CodeOf(err) != control.CodeInvalid {
+			t.Errorf("%+v: %v, want invalid", wrong, err)
 		}
 	}
 }

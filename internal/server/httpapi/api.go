@@ -27,6 +27,9 @@ type Config struct {
 	Service *control.Service
 	Auth    *auth.Auth
 	Traces  *traces.Store
+	// Environment is the one that Service has, and Environments are all of the server.
+	Environment  string
+	Environments Environments
 	// Stream serves the change stream to one client, counted by owner, as long as valid says
 	// so. An error means that nothing was written yet.
 	Stream func(w http.ResponseWriter, r *http.Request, owner string, valid func() bool) error

@@ -72,9 +72,13 @@ func routes() []route {
 		{method: "GET", path: v1 + "/changes/{revision}", need: viewer, handle: (*call).getChange},
 		{method: "POST", path: v1 + "/changes/{revision}/revert", need: editor, query: written, keyed: true, handle: (*call).revertChange},
 
-		{method: "GET", path: v1 + "/tokens", need: admin, query: paged, handle: (*call).listTokens},
-		{method: "POST", path: v1 + "/tokens", need: admin, query: written, keyed: true, handle: (*call).createToken},
-		{method: "DELETE", path: v1 + "/tokens/{id}", need: admin, query: written, conditional: true, keyed: true, handle: (*call).revokeToken},
+		{method: "GET", path: v1 + "/tokens", need: admin, query: paged, handle: serverWide((*call).listTokens)},
+		{method: "POST", path: v1 + "/tokens", need: admin, query: written, keyed: true, handle: serverWide((*call).createToken)},
+		{method: "DELETE", path: v1 + "/tokens/{id}", need: admin, query: written, conditional: true, keyed: true, handle: serverWide((*call).revokeToken)},
+		{method: "GET", path: v1 + "/environments", need: viewer, handle: serverWide((*call).listEnvironments)},
+		{method: "POST", path: v1 + "/environments", need: admin, handle: serverWide((*call).createEnvironment)},
+		{method: "GET", path: v1 + "/environments/{key}", need: viewer, handle: serverWide((*call).getEnvironment)},
+		{method: "DELETE", path: v1 + "/environments/{key}", need: admin, handle: serverWide((*call).deleteEnvironment)},
 		{method: "POST", path: v1 + "/login", need: auth.Anyone(), handle: (*call).login},
 
 		{method: "GET", path: v1 + "/traces", need: viewer, query: []string{"flag", "variant", "service", "error", "minMs", "limit"}, handle: (*call).listTraces},

@@ -55,18 +55,23 @@ func (a *API) Handler() http.Handler { return http.HandlerFunc(a.serve) }
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	c := &call{api: a, w: &recorder{ResponseWriter: w}, r: r, id: rand.Text()}
+	c := a.newCall(w, r)
 	defer c.log(start)
 	defer c.rescue()
+	if err := c.serve(); err != nil {
+		c.fail(err)
+	}
+}
+
+func (a *API) newCall(w http.ResponseWriter, r *http.Request) *call {
+	c := &call{api: a, w: &recorder{ResponseWriter: w}, r: r, id: rand.Text()}
 	header := w.Header()
 	header.Set("X-Request-Id", c.id)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	header.Set("Cache-Control", "no-store")
-	if err := c.serve(); err != nil {
-		c.fail(err)
-	}
+	return c
 }
 
 func (c *call) serve() error {
@@ -82,6 +87,9 @@ func (c *call) serve() error {
 	}
 	defer done()
 	if c.principal, err = c.api.cfg.Auth.Authorize(c.r, c.route.need); err != nil {
+		return err
+	}
+	if err := c.mayUse(); err != nil {
 		return err
 	}
 	if err := c.checkQuery(); err != nil {

@@ -46,12 +46,14 @@ func (c *call) createToken() error {
 		Kind      control.TokenKind `json:"kind"`
 		Role      control.Role      `json:"role"`
 		ExpiresIn trial.Duration    `json:"expiresIn"`
+
+		Environment string `json:"environment"`
 	}
 	if err := c.decode("token", &body); err != nil {
 		return err
 	}
 	created, secret, err := c.api.cfg.Service.CreateToken(c.r.Context(), control.NewToken{
-		Name: body.Name, Kind: body.Kind, Role: body.Role, ExpiresIn: time.Duration(body.ExpiresIn),
+		Name: body.Name, Kind: body.Kind, Role: body.Role, ExpiresIn: time.Duration(body.ExpiresIn), Environment: body.Environment,
 	}, o)
 	if err != nil {
 		return err
