@@ -35,6 +35,7 @@ type app struct {
 	style, narration style
 
 	server, token string
+	environment   string
 	output        string
 	quiet         bool
 }
@@ -87,10 +88,11 @@ func newRoot(a *app) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.server, "server", "", "URL of the control plane (default $SEATRIAL_SERVER, then what login stored, then a running dev or demo)")
 	flags.StringVar(&a.token, "token", "", "API token (default $SEATRIAL_TOKEN, then as for --server)")
+	flags.StringVarP(&a.environment, "env", "e", "", "environment (default $SEATRIAL_ENVIRONMENT, then that of the token, then the server's first)")
 	flags.StringVarP(&a.output, "output", "o", "", "output: table, tsv or json (default table on a terminal, else tsv)")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no narration on standard error")
 	root.AddCommand(newServe(a), newDev(a), newDemo(a), newLogin(a), newLogout(a),
-		newFlag(a), newSegment(a), newRollout(a), newChaos(a), newToken(a),
+		newFlag(a), newSegment(a), newEnv(a), newRollout(a), newChaos(a), newToken(a),
 		newTrace(a), newEval(a), newChange(a), newVersion(a))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkOutput() }
 	root.SetUsageTemplate(usageTemplate)

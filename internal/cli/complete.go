@@ -26,6 +26,11 @@ func segmentNames(ctx context.Context, c *api.Client) ([]string, error) {
 	return namesOf(segments, func(s api.Segment) string { return s.Key }), err
 }
 
+func envNames(ctx context.Context, c *api.Client) ([]string, error) {
+	environments, err := c.Environments(ctx)
+	return namesOf(environments, func(e api.Environment) string { return e.Key }), err
+}
+
 func tokenNames(ctx context.Context, c *api.Client) ([]string, error) {
 	tokens, err := c.Tokens(ctx)
 	return namesOf(tokens, func(t api.Token) string { return t.ID }), err

@@ -25,6 +25,14 @@ type connection struct {
 // stored, else a dev or demo that runs on this machine. A server that was named explicitly never
 // gets a token that was stored for another one.
 func (a *app) connect() (*api.Client, error) {
+	c, err := a.connectAnywhere()
+	if err != nil {
+		return nil, err
+	}
+	return c.In(firstOf(a.environment, a.getenv("SEATRIAL_ENVIRONMENT"))), nil
+}
+
+func (a *app) connectAnywhere() (*api.Client, error) {
 	explicit := connection{Server: strings.TrimRight(firstOf(a.server, a.getenv("SEATRIAL_SERVER")), "/"), Token: firstOf(a.token, a.getenv("SEATRIAL_TOKEN"))}
 	if explicit.Server != "" && explicit.Token != "" {
 		return api.New(explicit.Server, explicit.Token)

@@ -10,11 +10,11 @@ import (
 )
 
 func newToken(a *app) *cobra.Command {
-	return group(groupWork, "token", "SDK keys for services, API tokens for people and pipelines",
+	return group(groupWork, "token", "Keys for services and browsers, API tokens for people and pipelines",
 		newTokenList(a), newTokenCreate(a), newTokenRevoke(a))
 }
 
-var tokenColumns = []string{"ID", "NAME", "KIND", "ROLE", "CREATED", "EXPIRES"}
+var tokenColumns = []string{"ID", "NAME", "KIND", "ROLE", "ENVIRONMENT", "CREATED", "EXPIRES"}
 
 func newTokenList(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List keys and tokens; secrets are not kept anywhere", Example: "  seatrial token list"}
@@ -25,7 +25,7 @@ func newTokenList(a *app) *cobra.Command {
 		}
 		t := table{json: tokens, head: tokenColumns, empty: "There are no tokens. Make one: seatrial token create checkout --kind sdk"}
 		for _, k := range tokens {
-			t.rows = append(t.rows, []cell{text("%s", k.ID), text("%s", k.Name), text("%s", k.Kind), text("%s", k.Role), ago(k.CreatedAt), expiry(k.ExpiresAt)})
+			t.rows = append(t.rows, []cell{text("%s", k.ID), text("%s", k.Name), text("%s", k.Kind), text("%s", k.Role), text("%s", orElse(k.Environment, "all")), ago(k.CreatedAt), expiry(k.ExpiresAt)})
 		}
 		return a.print(t)
 	})
@@ -46,7 +46,7 @@ func expiry(t time.Time) cell {
 }
 
 var (
-	tokenKinds = []string{"sdk", "api"}
+	tokenKinds = []string{"client", "sdk", "api"}
 	tokenRoles = []string{"viewer", "editor", "admin"}
 )
 
@@ -56,13 +56,15 @@ func newTokenCreate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Create a key or token and print its secret, once", Args: cobra.ExactArgs(1),
 		Long: "Create a key or token and print its secret on standard output. The secret cannot be shown again.\n\n" +
-			"An SDK key reads flags and sends telemetry; services use it. An API token acts for a person or a pipeline: a viewer reads,\n" +
+			"A client key asks for the values of flags that are for clients (browsers, phones), where nothing is secret. An SDK key reads\n" +
+			"flags and sends telemetry; services use it. With --env a key or token is for that environment only. An API token acts for a person or a pipeline: a viewer reads,\n" +
 			"an editor also changes flags, segments and trials, an admin also makes tokens.",
 		Example: `  seatrial token create checkout --kind sdk
+  seatrial token create web --kind client --env production
   SEATRIAL_TOKEN=$(seatrial token create ci --role editor --expires 720h)`,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&wanted.Kind, "kind", "", "sdk or api (default api if --role is given; else required)")
+	flags.StringVar(&wanted.Kind, "kind", "", "client, sdk or api (default api if --role is given; else required)")
 	flags.StringVar(&wanted.Role, "role", "", "of an API token: viewer, editor or admin (default viewer)")
 	flags.DurationVar(&expires, "expires", 0, "how long it is valid, such as 720h; 0: for ever")
 	completeWords(cmd, "kind", tokenKinds...)
@@ -75,6 +77,7 @@ func newTokenCreate(a *app) *cobra.Command {
 		if err := checkNewToken(wanted, expires); err != nil {
 			return err
 		}
+		wanted.Environment = a.environment
 		if expires > 0 {
 			wanted.ExpiresIn = expires.String()
 		}
@@ -94,13 +97,13 @@ func newTokenCreate(a *app) *cobra.Command {
 
 func checkNewToken(t api.NewToken, expires time.Duration) error {
 	if t.Kind == "" {
-		return usage(errors.New("what kind? --kind sdk for a service; --role viewer, editor or admin for a person or a pipeline"))
+		return usage(errors.New("what kind? --kind sdk for a service, client for a browser; --role viewer, editor or admin for a person or a pipeline"))
 	}
 	if err := oneOf("kind", t.Kind, tokenKinds...); err != nil {
 		return err
 	}
-	if t.Kind == "sdk" && t.Role != "" {
-		return usage(fmt.Errorf("--role %s: SDK keys have no role, leave it out", t.Role))
+	if t.Kind != "api" && t.Role != "" {
+		return usage(fmt.Errorf("--role %s: keys have no role, leave it out", t.Role))
 	}
 	if t.Role != "" {
 		if err := oneOf("role", t.Role, tokenRoles...); err != nil {

@@ -26,7 +26,16 @@ const maxAnswer = 64 << 20
 type Client struct {
 	server string
 	token  string
-	http   *http.Client
+	// environment is the one that requests name; empty: that of the token, or the server's first.
+	environment string
+	http        *http.Client
+}
+
+// In gives a client for another environment of the same server.
+func (c *Client) In(environment string) *Client {
+	other := *c
+	other.environment = environment
+	return &other
 }
 
 // New makes a client for a server such as http://127.0.0.1:8420. The token may be empty: then
@@ -126,6 +135,9 @@ func (c *Client) headers(req *http.Request, r request) {
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if c.environment != "" {
+		req.Header.Set("Seatrial-Environment", c.environment)
 	}
 	if r.write == nil {
 		return

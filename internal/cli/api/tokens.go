@@ -13,6 +13,8 @@ type Token struct {
 	Role      string    `json:"role"`
 	CreatedAt time.Time `json:"createdAt"`
 	ExpiresAt time.Time `json:"expiresAt,omitzero"` // zero: never
+	// Environment is the only one that the token is for; empty: all.
+	Environment string `json:"environment,omitempty"`
 	// Secret is there only in the answer to CreateToken.
 	Secret string `json:"token,omitempty"`
 }
@@ -20,10 +22,12 @@ type Token struct {
 // NewToken asks for a token.
 type NewToken struct {
 	Name string `json:"name"`
-	Kind string `json:"kind"`           // sdk or api
+	Kind string `json:"kind"`           // client, sdk or api
 	Role string `json:"role,omitempty"` // api: viewer, editor or admin
 	// ExpiresIn such as "720h"; empty: for ever.
 	ExpiresIn string `json:"expiresIn,omitempty"`
+	// Environment is the only one that it is for; empty: all.
+	Environment string `json:"environment,omitempty"`
 }
 
 const tokensPath = "/api/v1/tokens"

@@ -59,6 +59,10 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 	var made createdToken
 	v.see("POST", v1+"/tokens", `{"name":"app","kind":"sdk"}`, 201).json(&made)
 	v.see("DELETE", v1+"/tokens/"+made.ID, "", 200, "If-Match: *")
+	v.see("GET", v1+"/environments", "", 200)
+	v.see("POST", v1+"/environments", `{"key":"staging"}`, 201)
+	v.see("GET", v1+"/environments/staging", "", 200)
+	v.see("DELETE", v1+"/environments/staging", "", 204)
 	v.see("POST", v1+"/login", `{"code":"`+code+`"}`, 200, "as: nobody")
 	v.see("GET", v1+"/traces?flag=search&variant=on&service=web&error=true&minMs=1", "", 200)
 	v.see("GET", v1+"/traces/"+oneTrace[0].TraceID.String(), "", 200)

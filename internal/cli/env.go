@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"github.com/seatrial/seatrial/internal/cli/api"
+	"github.com/spf13/cobra"
+)
+
+func newEnv(a *app) *cobra.Command {
+	return group(groupWork, "env", "Environments: list, create, compare, promote between them",
+		newEnvList(a), newEnvCreate(a), newEnvDelete(a))
+}
+
+var envColumns = []string{"NAME", "FLAGS", "SEGMENTS", "TRIALS", "REVISION"}
+
+func newEnvList(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List environments", Example: "  seatrial env list"}
+	cmd.RunE = a.onServer(func(cmd *cobra.Command, _ []string, c *api.Client) error {
+		list, err := c.Environments(cmd.Context())
+		if err != nil {
+			return err
+		}
+		t := table{json: list, head: envColumns}
+		for _, e := range list {
+			t.rows = append(t.rows, []cell{text("%s", e.Key), text("%d", e.Flags), text("%d", e.Segments), text("%d", e.Trials), text("%d", e.Revision)})
+		}
+		return a.print(t)
+	})
+	return cmd
+}
+
+func newEnvCreate(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Create an environment", Args: cobra.ExactArgs(1),
+		Long: "Create an environment: a flag set with a change log of its own. Commands use it with --env NAME, services with a key that is\n" +
+			"for it: seatrial token create checkout --kind sdk --env NAME",
+		Example: "  seatrial env create staging\n  seatrial flag list --env staging",
+	}
+	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
+		e, err := c.CreateEnvironment(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return a.wrote(writing{}, e, "environment %s created; use it with --env %s", e.Key, e.Key)
+	})
+	return cmd
+}
+
+func newEnvDelete(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "delete NAME", Short: "Stop an environment and set its data aside, on the server's disk", Args: cobra.ExactArgs(1),
+		Example: "  seatrial env delete old-staging", ValidArgsFunction: a.complete(envNames),
+	}
+	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
+		if err := c.DeleteEnvironment(cmd.Context(), args[0]); err != nil {
+			return orSuggest(err, "env", args[0], known(cmd.Context(), c, envNames))
+		}
+		return a.wrote(writing{}, nil, "environment %s deleted; its folder on the server is set aside, not removed", args[0])
+	})
+	return cmd
+}
