@@ -11,7 +11,7 @@ import (
 var ErrGap = errors.New("the delta does not continue this set; ask for a snapshot")
 
 // Apply gives the set that d leads to; s and d stay as they are, and the result shares their
-// flags and segments. Deletions come first, and deleting what is not there does nothing. The
+// flags, segments and layers. Deletions come first, and deleting what is not there does nothing. The
 // error is [ErrGap] (wrapped) when d is of another history, does not start at s's revision, or
 // goes back in epoch or revision. The result is normalized if s was; it is not validated.
 func (s Set) Apply(d Delta) (Set, error) {
@@ -27,6 +27,7 @@ func (s Set) Apply(d Delta) (Set, error) {
 	next.Epoch, next.Revision, next.Hash = d.Epoch, d.Revision, d.Hash
 	next.Flags = patch(s.Flags, d.Flags, d.DeletedFlags, flagKey)
 	next.Segments = patch(s.Segments, d.Segments, d.DeletedSegments, segmentKey)
+	next.Layers = patch(s.Layers, d.Layers, d.DeletedLayers, layerKey)
 	next.Allocations = patch(s.Allocations, d.Allocations, d.EndedTrials, allocationTrial)
 	slices.SortFunc(next.Allocations, compareAllocations)
 	return next, nil
@@ -74,6 +75,7 @@ func isSorted[T any](list []T, key func(*T) string) bool {
 
 func flagKey(f *Flag) string               { return f.Key }
 func segmentKey(s *Segment) string         { return s.Key }
+func layerKey(l *Layer) string             { return l.Key }
 func allocationTrial(a *Allocation) string { return a.Trial }
 
 func compareAllocations(a, b Allocation) int {
@@ -87,6 +89,7 @@ func (s Set) Diff(next Set) Delta {
 	d := Delta{History: next.History, Epoch: next.Epoch, Parent: s.Revision, Revision: next.Revision, Hash: next.Hash}
 	d.Flags, d.DeletedFlags = changes(s.Flags, next.Flags, flagKey, (*Flag).equal)
 	d.Segments, d.DeletedSegments = changes(s.Segments, next.Segments, segmentKey, (*Segment).equal)
+	d.Layers, d.DeletedLayers = changes(s.Layers, next.Layers, layerKey, (*Layer).equal)
 	d.Allocations, d.EndedTrials = changes(s.Allocations, next.Allocations, allocationTrial, (*Allocation).equal)
 	return d
 }
@@ -118,6 +121,7 @@ func changes[T any](old, next []T, key func(*T) string, equal func(a, b *T) bool
 func (s Set) Normalize() Set {
 	s.Flags = sorted(s.Flags, func(a, b Flag) int { return cmp.Compare(a.Key, b.Key) })
 	s.Segments = sorted(s.Segments, func(a, b Segment) int { return cmp.Compare(a.Key, b.Key) })
+	s.Layers = sorted(s.Layers, func(a, b Layer) int { return cmp.Compare(a.Key, b.Key) })
 	s.Allocations = sorted(s.Allocations, compareAllocations)
 	return s
 }

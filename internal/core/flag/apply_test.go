@@ -17,12 +17,15 @@ func drawSet(t *rapid.T, name string, revision int64) Set {
 		f := Flag{Key: key, Kind: KindRelease, Type: TypeInteger, Enabled: rapid.Bool().Draw(t, "enabled"),
 			Variants: []Variant{{Name: "x", Value: json.RawMessage(rapid.SampledFrom([]string{"1", "2"}).Draw(t, "value"))}}}
 		if rapid.Bool().Draw(t, "rule") {
-			f.Rules = []Rule{{Serve: "x", When: &Condition{Attribute: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "attribute"), Op: OpExists}}}
+			f.Rules = []Rule{{Serve: "x", When: &Condition{Attribute: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "attribute"), Op: OpIn, Values: []json.RawMessage{[]byte(`"<&>"`)}}}}
 		}
 		s.Flags = append(s.Flags, f)
 	}
 	for _, key := range keys.Draw(t, name+" segments") {
 		s.Segments = append(s.Segments, Segment{Key: key, Members: []string{rapid.SampledFrom([]string{"u", "v"}).Draw(t, "member")}})
+	}
+	for _, key := range keys.Draw(t, name+" layers") {
+		s.Layers = append(s.Layers, Layer{Key: key, Holdout: Weight(rapid.IntRange(0, 2).Draw(t, "holdout"))})
 	}
 	for _, key := range keys.Draw(t, name+" trials") {
 		s.Allocations = append(s.Allocations, Allocation{Trial: key, Flag: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "flag"), Step: rapid.IntRange(0, 2).Draw(t, "step")})
@@ -64,7 +67,7 @@ func TestApplyUndoesDiff(t *testing.T) {
 		if after := asJSON(t, []any{old, next}); after != before {
 			t.Fatal("Diff or Apply changed a set")
 		}
-		if d := next.Diff(next.Normalize()); len(d.Flags)+len(d.Segments)+len(d.Allocations)+len(d.DeletedFlags)+len(d.DeletedSegments)+len(d.EndedTrials) > 0 {
+		if d := next.Diff(next.Normalize()); len(d.Flags)+len(d.Segments)+len(d.Layers)+len(d.Allocations)+len(d.DeletedFlags)+len(d.DeletedSegments)+len(d.DeletedLayers)+len(d.EndedTrials) > 0 {
 			t.Fatalf("a set differs from itself in %+v", d)
 		}
 	})
@@ -87,8 +90,12 @@ func TestApplyRefusesGaps(t *testing.T) {
 // Every field of the model, changed once, makes a difference: a field that is forgotten in the
 // equal methods would never reach an SDK.
 func TestEveryFieldMakesADifference(t *testing.T) {
-	full := func() Set { s := good().Normalize(); s.Flags[0].Tags = []string{"x"}; return s }
-	for _, part := range []string{"Flags", "Segments", "Allocations"} {
+	full := func() Set { return good().Normalize() }
+	for field := range reflect.TypeFor[Set]().Fields() {
+		part := field.Name
+		if field.Type.Kind() != reflect.Slice {
+			continue
+		}
 		n := 0
 		forEachLeaf(reflect.ValueOf(full()).FieldByName(part), func(int) bool { n++; return false })
 		for leaf := range n {
@@ -97,9 +104,45 @@ func TestEveryFieldMakesADifference(t *testing.T) {
 			where := forEachLeaf(reflect.ValueOf(&next).Elem().FieldByName(part), func(int) bool { i++; return i == leaf+1 })
 			next.Revision++
 			d := full().Diff(next)
-			if len(d.Flags)+len(d.Segments)+len(d.Allocations) == 0 {
+			if len(d.Flags)+len(d.Segments)+len(d.Layers)+len(d.Allocations) == 0 {
 				t.Errorf("%s: changing %s makes no difference", part, where)
 			}
+		}
+	}
+}
+
+// The set of the test above has a value in every field of the model, so that none is passed over.
+func TestTheGoodSetHasEveryField(t *testing.T) {
+	filled := map[string]bool{}
+	markFilled(reflect.ValueOf(good()), filled)
+	for _, part := range []reflect.Type{reflect.TypeFor[Flag](), reflect.TypeFor[Prerequisite](), reflect.TypeFor[Override](), reflect.TypeFor[Layer](),
+		reflect.TypeFor[Slot](), reflect.TypeFor[Variant](), reflect.TypeFor[Rule](), reflect.TypeFor[Split](), reflect.TypeFor[Share](), reflect.TypeFor[Condition](),
+		reflect.TypeFor[Segment](), reflect.TypeFor[List](), reflect.TypeFor[ListPart](), reflect.TypeFor[Allocation](), reflect.TypeFor[Stratum]()} {
+		for field := range part.Fields() {
+			// An archived flag would make the set invalid, a number or text without a value is a leaf all the same.
+			leaf := field.Type.Kind() != reflect.Slice && field.Type.Kind() != reflect.Pointer
+			if name := part.Name() + "." + field.Name; !filled[name] && !leaf {
+				t.Errorf("%s is empty in every place of the good set: fill it somewhere", name)
+			}
+		}
+	}
+}
+
+// markFilled notes the fields, as Type.Field, that are not empty in some place below v.
+func markFilled(v reflect.Value, filled map[string]bool) {
+	switch {
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		markFilled(v.Elem(), filled)
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if field := v.Field(i); !field.IsZero() {
+				filled[v.Type().Name()+"."+v.Type().Field(i).Name] = true
+				markFilled(field, filled)
+			}
+		}
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
+		for i := range v.Len() {
+			markFilled(v.Index(i), filled)
 		}
 	}
 }
@@ -141,7 +184,7 @@ func forEachLeaf(v reflect.Value, visit func(int) bool) string {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(v.String() + "changed")
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		v.SetInt(v.Int() + 1)
 	case reflect.Bool:
 		v.SetBool(!v.Bool())
@@ -151,6 +194,10 @@ func forEachLeaf(v reflect.Value, visit func(int) bool) string {
 
 func TestEqualIgnoresSpaceAndNil(t *testing.T) {
 	a, b := good().Flags[1], good().Flags[1]
+	if s := good(); !equalJSON(s.Flags[4].Definition, []byte(`{"state":"ENABLED", "variants":{"on":true,"off":false},"defaultVariant":"off","targeting":{"if":[{"$ref":"logic"},"on",null]}}`)) ||
+		!equalJSON([]byte(`{"<":[1]}`), []byte(`{"\u003c":[1]}`)) || equalJSON([]byte(`{"<":[1]}`), []byte(`{"<":[2]}`)) {
+		t.Error("how a definition is written makes a difference, or what it says makes none")
+	}
 	b.Tags, b.Variants[1].Value = []string{}, json.RawMessage(" { \"delay\" : \"1s\" } ")
 	if !a.equal(&b) {
 		t.Error("space and empty lists make a difference")

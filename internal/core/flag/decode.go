@@ -6,12 +6,17 @@ import "encoding/json"
 // JSON each (object and list), and stands a few levels down.
 const maxNesting = 2*MaxDepth + 8
 
+// maxLogic bounds the depth of a document in JsonLogic, which nests where rules are a list. What
+// compiles it has its own, lower bound.
+const maxLogic = 2_000
+
 // The shapes of the documents. A test compares them with the struct tags, so none is forgotten.
 var (
 	textShape      = &shape{kind: "string"}
 	textsShape     = &shape{kind: "list", item: textShape}
 	boolShape      = &shape{kind: "boolean"}
 	intShape       = &shape{kind: "integer"}
+	logicShape     = &shape{deep: true}
 	conditionShape = newConditionShape()
 	variantShape   = &shape{kind: "object", fields: map[string]*shape{"name": textShape, "value": anyShape}}
 	shareShape     = &shape{kind: "object", fields: map[string]*shape{"variant": textShape, "weight": intShape}}
@@ -21,14 +26,29 @@ var (
 	ruleShape = &shape{kind: "object", fields: map[string]*shape{
 		"name": textShape, "when": conditionShape, "serve": textShape, "split": splitShape,
 	}}
-	flagShape = &shape{kind: "object", fields: map[string]*shape{
+	prerequisiteShape = &shape{kind: "object", fields: map[string]*shape{"flag": textShape, "variants": textsShape}}
+	overrideShape     = &shape{kind: "object", fields: map[string]*shape{"variant": textShape, "units": textsShape}}
+	flagShape         = &shape{kind: "object", fields: map[string]*shape{
 		"key": textShape, "kind": textShape, "type": textShape, "description": textShape,
-		"owner": textShape, "tags": textsShape, "enabled": boolShape,
+		"owner": textShape, "tags": textsShape, "expires": textShape, "archived": boolShape,
+		"clientSide": boolShape, "enabled": boolShape, "schema": anyShape,
 		"variants": {kind: "list", item: variantShape}, "defaultVariant": textShape,
-		"rules": {kind: "list", item: ruleShape},
+		"prerequisites": {kind: "list", item: prerequisiteShape},
+		"overrides":     {kind: "list", item: overrideShape},
+		"rules":         {kind: "list", item: ruleShape}, "definition": logicShape,
+	}}
+	partShape = &shape{kind: "object", fields: map[string]*shape{"digest": textShape, "bytes": intShape, "removes": boolShape}}
+	listShape = &shape{kind: "object", fields: map[string]*shape{
+		"hashKey": textShape, "count": intShape, "parts": {kind: "list", item: partShape},
 	}}
 	segmentShape = &shape{kind: "object", fields: map[string]*shape{
 		"key": textShape, "description": textShape, "members": textsShape, "when": conditionShape,
+		"list": listShape, "rule": logicShape,
+	}}
+	slotShape  = &shape{kind: "object", fields: map[string]*shape{"flag": textShape, "from": intShape, "to": intShape}}
+	layerShape = &shape{kind: "object", fields: map[string]*shape{
+		"key": textShape, "description": textShape, "salt": textShape,
+		"slots": {kind: "list", item: slotShape}, "holdout": intShape, "global": boolShape,
 	}}
 )
 
@@ -62,6 +82,16 @@ func DecodeSegment(data []byte) (Segment, error) {
 		return Segment{}, err
 	}
 	return s, nil
+}
+
+// DecodeLayer reads the JSON of one layer, strictly, as [DecodeFlag] does. The error is a
+// *[Problems].
+func DecodeLayer(data []byte) (Layer, error) {
+	var l Layer
+	if err := decode(data, "layer", layerShape, MaxFlagBytes, &l); err != nil {
+		return Layer{}, err
+	}
+	return l, nil
 }
 
 func decode(data []byte, subject string, want *shape, limit int, into any) error {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,13 +17,14 @@ func TestShapesAreThoseOfTheStructs(t *testing.T) {
 	seen := map[reflect.Type]bool{}
 	compareShape(t, "flag", flagShape, reflect.TypeFor[Flag](), seen)
 	compareShape(t, "segment", segmentShape, reflect.TypeFor[Segment](), seen)
+	compareShape(t, "layer", layerShape, reflect.TypeFor[Layer](), seen)
 }
 
 func compareShape(t *testing.T, at string, s *shape, typ reflect.Type, seen map[reflect.Type]bool) {
 	if typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
 	}
-	kind := map[reflect.Kind]string{reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Slice: "list", reflect.Struct: "object"}[typ.Kind()]
+	kind := map[reflect.Kind]string{reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Int64: "integer", reflect.Slice: "list", reflect.Struct: "object"}[typ.Kind()]
 	if typ == reflect.TypeFor[json.RawMessage]() {
 		kind = ""
 	}
@@ -49,9 +51,13 @@ func compareShape(t *testing.T, at string, s *shape, typ reflect.Type, seen map[
 	}
 }
 
-const goodFlag = `{"key":"a","kind":"release","type":"boolean","enabled":true,
+const goodFlag = `{"key":"a","kind":"release","type":"boolean","enabled":true,"owner":"web","tags":["x"],
+ "description":"d","expires":"2027-02-28","clientSide":true,
  "variants":[{"name":"on","value":true},{"name":"off","value":false}],"defaultVariant":"off",
- "rules":[{"name":"r","when":{"any":[{"attribute":"plan","op":"in","values":["x",1,true]},{"not":{"segment":"s"}}]},"serve":"on"},
+ "prerequisites":[{"flag":"needed","variants":["yes"]}],
+ "overrides":[{"variant":"on","units":["u1","u2"]},{"variant":"off","units":["u3"]}],
+ "rules":[{"name":"r","when":{"any":[{"attribute":"user.plan","op":"in","values":["x",1,true]},{"not":{"segment":"s"}},
+   {"all":[{"attribute":"x","op":"exists"}]}]},"serve":"on"},
   {"split":{"salt":"z","bucketBy":"account","weights":[{"variant":"on","weight":5000}]}}]}`
 
 func TestDecodeFlagIsStrict(t *testing.T) {
@@ -66,6 +72,10 @@ func TestDecodeFlagIsStrict(t *testing.T) {
 		{"wrong kind", `{"enabled":"yes"}`, "/enabled", "kind boolean"},
 		{"fraction", `{"rules":[{"split":{"weights":[{"variant":"on","weight":1.5}]}}]}`, "/rules/0/split/weights/0/weight", "kind integer"},
 		{"object for list", `{"variants":{}}`, "/variants", "kind list"},
+		{"unknown in a layer's terms", `{"prerequisites":[{"flg":"a"}]}`, "/prerequisites/0/flg", `did you mean "flag"?`},
+		{"twice inside a definition", `{"definition":{"variants":{"a":1,"a":2}}}`, "/definition/variants/a", "is given twice"},
+		{"definition too deep", `{"definition":` + strings.Repeat("[", 2_001) + strings.Repeat("]", 2_001) + `}`, "/definition" + strings.Repeat("/0", 1_999), "make it flatter"},
+		{"schema too deep", `{"schema":` + strings.Repeat("[", 60) + strings.Repeat("]", 60) + `}`, "/schema" + strings.Repeat("/0", 39), "make it flatter"},
 		{"too deep", `{"rules":[{"when":` + deep + `}]}`, "/rules/0/when" + strings.Repeat("/not", 37), "make it flatter"},
 		{"not JSON", "{\n  \"key\": }", "", "line 2, column"},
 		{"more behind", `{} {}`, "", "is not JSON"},
@@ -103,15 +113,21 @@ func TestDecodeRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(f.Rules) != 2 || f.Rules[1].Split.Weights[0].Weight != 5_000 || len(f.Rules[0].When.Any) != 2 {
+	if len(f.Rules) != 2 || f.Rules[1].Split.Weights[0].Weight != 5_000 || len(f.Rules[0].When.Any) != 3 || len(f.Overrides) != 2 || f.Prerequisites[0].Flag != "needed" {
 		t.Errorf("decoded %+v", f)
 	}
-	if err := f.Validate(Set{Segments: []Segment{{Key: "s"}}}); err != nil {
+	if err := f.Validate(good()); err != nil {
 		t.Error(err)
 	}
 	data, _ := json.Marshal(f)
 	if again, err := DecodeFlag(data); err != nil || !again.equal(&f) {
 		t.Errorf("came back as %+v: %v", again, err)
+	}
+	if l, err := DecodeLayer([]byte(`{"key":"l","salt":"z","slots":[{"flag":"a","from":0,"to":5}],"holdout":7,"global":true}`)); err != nil || l.Slots[0].To != 5 || l.Holdout != 7 {
+		t.Errorf("layer: %+v, %v", l, err)
+	}
+	if _, err := DecodeLayer([]byte(`{"key":"l","slot":[]}`)); err == nil || !strings.Contains(err.Error(), `did you mean "slots"?`) {
+		t.Errorf("layer: %v", err)
 	}
 	if _, err := DecodeSegment([]byte(`{"key":"s","memebrs":["a"]}`)); err == nil || !strings.Contains(err.Error(), `did you mean "members"?`) {
 		t.Errorf("segment: %v", err)
@@ -156,6 +172,42 @@ func FuzzDecodeSegment(f *testing.F) {
 			t.Errorf("%s gave %s, and that: %v", data, text, err)
 		}
 	})
+}
+
+// FuzzDecodeLayer does the same for layers.
+func FuzzDecodeLayer(f *testing.F) {
+	f.Add([]byte(`{"key":"l","slots":[{"flag":"a","from":0,"to":5},{"flag":"b","from":4,"to":2}],"holdout":-7,"global":true}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		one, err := DecodeLayer(data)
+		if err != nil {
+			return
+		}
+		_ = one.Validate(good())
+		text, _ := json.Marshal(one)
+		if again, err := DecodeLayer(text); err != nil || !again.equal(&one) {
+			t.Errorf("%s gave %s, and that: %v", data, text, err)
+		}
+	})
+}
+
+// What an older version wrote has none of the newer fields, and is read as it was meant.
+func TestOlderDocumentsAreRead(t *testing.T) {
+	data, err := os.ReadFile("testdata/set-2026-10.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Set
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Validate(); err != nil {
+		t.Error(err)
+	}
+	var old, now any
+	text, _ := json.Marshal(s)
+	if json.Unmarshal(data, &old) != nil || json.Unmarshal(text, &now) != nil || !reflect.DeepEqual(old, now) {
+		t.Errorf("it came back as %s", text)
+	}
 }
 
 func TestDecodeValue(t *testing.T) {

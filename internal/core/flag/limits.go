@@ -26,12 +26,17 @@ const (
 	MaxSlots       = 1_000     // slots of a layer
 	MaxNeeds       = 20        // prerequisites of a flag
 	MaxChain       = 8         // depth of prerequisites of prerequisites
+	MaxLookups     = 200       // flags evaluated for one evaluation, because of prerequisites
 	MaxOverrides   = 1_000     // units with an override in a flag
+	MaxSchemaBytes = 64 << 10  // a flag's JSON Schema
+	MaxPatterns    = 20        // regular expressions of one clause
 	MaxPattern     = 512       // bytes of a regular expression
+	MaxProgram     = 2_000     // steps that a regular expression compiles to
 	MaxMatched     = 4 << 10   // bytes of a text that is matched against one; longer ones match nothing
 	MaxPath        = 8         // parts of an attribute's name
 	MaxListMembers = 10_000_000
 	MaxListParts   = 64        // parts of a member list
+	MaxPartBytes   = 128 << 20 // bytes of a part
 	MaxText        = 4 << 10   // bytes of a description; other texts: MaxMember
 	MaxInteger     = 1<<53 - 1 // largest magnitude of an integer that every client can hold
 )
@@ -81,10 +86,24 @@ func checkText(text string, limit int) error {
 	return nil
 }
 
-// checkAttribute says what is wrong with the name of an attribute.
+// checkAttribute says what is wrong with the name of an attribute, whose parts dots divide.
 func checkAttribute(name string) error {
 	if name == "" {
 		return fmt.Errorf("is empty; name an attribute of the context, such as %q", "country")
 	}
+	if parts := 1 + strings.Count(name, "."); parts > MaxPath {
+		return fmt.Errorf("has %d parts between dots; at most %d are allowed", parts, MaxPath)
+	}
+	for part := range strings.SplitSeq(name, ".") {
+		if part == "" {
+			return fmt.Errorf("has an empty part between dots; a dot goes into an object, as in %q", "user.plan")
+		}
+	}
+	if name == flagdOwn || strings.HasPrefix(name, flagdOwn+".") {
+		return fmt.Errorf("begins with %s, which flagd keeps for itself; choose another name", flagdOwn)
+	}
 	return checkText(name, MaxKey)
 }
+
+// flagdOwn is the object that flagd puts into every context.
+const flagdOwn = "$flagd"

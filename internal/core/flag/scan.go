@@ -16,6 +16,7 @@ type shape struct {
 	kind   string            // "object", "list", "string", "integer", "boolean"; "" is any
 	fields map[string]*shape // of an object
 	item   *shape            // of a list
+	deep   bool              // nested down to maxLogic instead of the document's bound
 }
 
 var anyShape = &shape{}
@@ -81,6 +82,10 @@ func (s *scanner) value(want *shape) error {
 	delim, ok := token.(json.Delim)
 	if !ok {
 		return nil
+	}
+	if want.deep {
+		defer func(before int) { s.maxDepth = before }(s.maxDepth)
+		s.maxDepth = maxLogic
 	}
 	if len(s.path) >= s.maxDepth {
 		s.add("is nested deeper than %d levels; make it flatter", s.maxDepth)

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"pgregory.net/rapid"
 )
 
 func good() Set {
@@ -12,13 +15,27 @@ func good() Set {
 	if err := json.Unmarshal([]byte(goodFlag), &f); err != nil {
 		panic(err)
 	}
-	fault := Flag{Key: "fault", Kind: KindFault, Type: TypeObject, Enabled: true, Variants: []Variant{{Name: "off", Value: []byte("null")}, {Name: "slow", Value: []byte(`{"delay":"1s"}`)}}}
+	yes := []Variant{{Name: "yes", Value: []byte("true")}, {Name: "no", Value: []byte("false")}}
 	return Set{
 		Environment: "production", History: "h", Hash: "00",
-		Flags:    []Flag{f, fault},
-		Segments: []Segment{{Key: "s", Members: []string{"u1", "u2"}, When: &Condition{Attribute: "beta", Op: OpExists}}},
+		Flags: []Flag{f,
+			{Key: "fault", Kind: KindFault, Type: TypeObject, Enabled: true, Variants: []Variant{{Name: "off", Value: []byte("null")}, {Name: "slow", Value: []byte(`{"delay":"1s"}`)}}},
+			{Key: "needed", Kind: KindRelease, Type: TypeBoolean, Enabled: true, Variants: yes},
+			{Key: "settings", Kind: KindConfig, Type: TypeObject, Enabled: true, Schema: []byte(`{"type":"object"}`), Variants: []Variant{{Name: "some", Value: []byte("{}")}}},
+			{Key: "raw", Kind: KindRelease, Type: TypeBoolean, Enabled: true, Definition: []byte(`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off","targeting":{"if":[{"$ref":"logic"},"on",null]}}`)},
+		},
+		Segments: []Segment{
+			{Key: "s", Members: []string{"u1", "u2"}, When: &Condition{Attribute: "beta", Op: OpExists},
+				List: &List{HashKey: strings.Repeat("0f", 16), Count: 5, Parts: []ListPart{{Digest: strings.Repeat("a0", 32), Bytes: 40}, {Digest: strings.Repeat("b1", 32), Bytes: 8, Removes: true}}}},
+			{Key: "logic", Rule: []byte(`{"==":[{"var":"plan"},"gold"]}`)},
+		},
+		Layers: []Layer{
+			{Key: "everybody", Salt: "e1", Holdout: 5_000, Global: true},
+			{Key: "pricing", Slots: []Slot{{Flag: "settings", From: 50_000, To: 90_000}, {Flag: "a", From: 0, To: 50_000}}, Holdout: 10_000},
+		},
 		Allocations: []Allocation{{Trial: "t", Flag: "a", Version: "t.1.0", Salt: "t", Treatment: "on", Control: "off",
-			Strata: []Stratum{{Segments: []string{"s"}, Treatment: 50_000, Control: 50_000}, {Treatment: 5_000, Control: 5_000}}}},
+			Audience: &Condition{Segment: "s"},
+			Strata:   []Stratum{{Segments: []string{"s"}, Treatment: 50_000, Control: 50_000}, {Treatment: 5_000, Control: 5_000}}}},
 	}
 }
 
@@ -56,6 +73,7 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 	split := func(change func(*Split)) func(*Set) { return func(s *Set) { change(s.Flags[0].Rules[1].Split) } }
 	alloc := func(change func(*Allocation)) func(*Set) { return func(s *Set) { change(&s.Allocations[0]) } }
 	first := func(change func(*Flag)) func(*Set) { return func(s *Set) { change(&s.Flags[0]) } }
+	list := func(change func(*List)) func(*Set) { return func(s *Set) { change(s.Segments[0].List) } }
 	segment := func(change func(*Segment)) func(*Set) { return func(s *Set) { change(&s.Segments[0]) } }
 	tests := []struct {
 		name            string
@@ -68,8 +86,10 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"too many flags", func(s *Set) { s.Flags = many(MaxFlags+1, Flag{}) }, "/flags", "at most 10000"},
 		{"too many segments", func(s *Set) { s.Segments = many(MaxSegments+1, Segment{}) }, "/segments", "at most 10000"},
 		{"too many trials", func(s *Set) { s.Allocations = many(MaxAllocations+1, Allocation{}) }, "/allocations", "at most 10000"},
-		{"flag twice", func(s *Set) { s.Flags = append(s.Flags, s.Flags[0]) }, "/flags/2/key", "there twice"},
-		{"segment twice", func(s *Set) { s.Segments = append(s.Segments, s.Segments[0]) }, "/segments/1/key", "there twice"},
+		{"too many layers", func(s *Set) { s.Layers = many(MaxLayers+1, Layer{}) }, "/layers", "at most 1000"},
+		{"flag twice", func(s *Set) { s.Flags = append(s.Flags, s.Flags[0]) }, "/flags/5/key", "there twice"},
+		{"segment twice", func(s *Set) { s.Segments = append(s.Segments, s.Segments[0]) }, "/segments/2/key", "there twice"},
+		{"layer twice", func(s *Set) { s.Layers = append(s.Layers, Layer{Key: "pricing"}) }, "/layers/2/key", "there twice"},
 		{"trial twice", func(s *Set) { s.Allocations = append(s.Allocations, s.Allocations[0]) }, "/allocations/1/trial", "there twice"},
 
 		{"no key", first(func(f *Flag) { f.Key = "" }), "/flags/0/key", "is empty"},
@@ -115,7 +135,7 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"too deep", when(Condition{Not: nest(MaxDepth)}), "/flags/0/rules/0/when" + strings.Repeat("/not", MaxDepth), "make the condition flatter"},
 		{"too many clauses", when(Condition{All: many(51, Condition{Segment: "s"})}), "/flags/0/rules/0/when", "has 51 clauses"},
 		{"attribute", when(Condition{Op: OpExists}), "/flags/0/rules/0/when/attribute", "name an attribute"},
-		{"operator", clause("=", "1"), "/flags/0/rules/0/when/op", "use one of [< <= > >= contains endsWith exists in startsWith]"},
+		{"operator", clause("=", "1"), "/flags/0/rules/0/when/op", "use one of [< <= > >= after before contains"},
 		{"no values", clause(OpIn), "/flags/0/rules/0/when/values", "give one"},
 		{"two bounds", clause(OpLess, "1", "2"), "/flags/0/rules/0/when/values", "at most 1"},
 		{"values of exists", clause(OpExists, "1"), "/flags/0/rules/0/when/values", "at most 0"},
@@ -126,10 +146,91 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"huge number", clause(OpIn, `9007199254740993`), "/flags/0/rules/0/when/values/0", "compare smaller"},
 		{"missing value", clause(OpIn, ``), "/flags/0/rules/0/when/values/0", "is missing"},
 
+		{"empty part", func(s *Set) { s.Flags[0].Rules[0].When.Any[0].Attribute = "user..plan" }, "/flags/0/rules/0/when/any/0/attribute", "empty part"},
+		{"many parts", func(s *Set) { s.Flags[0].Rules[0].When.Any[0].Attribute = "a.b.c.d.e.f.g.h.i" }, "/flags/0/rules/0/when/any/0/attribute", "has 9 parts"},
+		{"flagd's own", func(s *Set) { s.Flags[0].Rules[0].When.Any[0].Attribute = "$flagd.timestamp" }, "/flags/0/rules/0/when/any/0/attribute", "keeps for itself"},
+		{"dots in bucketBy", split(func(s *Split) { s.BucketBy = "a." }), "/flags/0/rules/1/split/bucketBy", "empty part"},
+		{"equal to two", clause(OpEquals, "1", "2"), "/flags/0/rules/0/when/values", "at most 1"},
+		{"broken pattern", clause(OpMatches, `"a("`), "/flags/0/rules/0/when/values/0", "RE2 syntax"},
+		{"look-ahead", clause(OpMatches, `"(?=a)"`), "/flags/0/rules/0/when/values/0", "RE2 syntax"},
+		{"long pattern", clause(OpMatches, `"`+strings.Repeat("a", 513)+`"`), "/flags/0/rules/0/when/values/0", "at most 512"},
+		{"large pattern", clause(OpMatches, `"`+strings.Repeat("a{999}", 9)+`"`), "/flags/0/rules/0/when/values/0", "repeat fewer times"},
+		{"too many patterns", clause(OpMatches, many(21, `"a"`)...), "/flags/0/rules/0/when/values", "at most 20"},
+		{"number for a pattern", clause(OpMatches, `1`), "/flags/0/rules/0/when/values/0", "write a string"},
+		{"day for an instant", clause(OpBefore, `"2026-12-31"`), "/flags/0/rules/0/when/values/0", "write it as 2026-12-31T23:59:59Z"},
+		{"number for an instant", clause(OpAfter, `7`), "/flags/0/rules/0/when/values/0", "write a string"},
+		{"network", clause(OpInCIDR, `"10.0.0.0/33"`), "/flags/0/rules/0/when/values/0", "10.0.0.0/8"},
+		{"zone", clause(OpInCIDR, `"fe80::1%eth0"`), "/flags/0/rules/0/when/values/0", "10.0.0.0/8"},
+		{"IPv4 in IPv6", clause(OpInCIDR, `"::ffff:10.0.0.0/104"`), "/flags/0/rules/0/when/values/0", "10.0.0.0/8"},
+		{"truth for a text", clause(OpContains, `true`), "/flags/0/rules/0/when/values/0", "does not compare booleans"},
+
+		{"expires", first(func(f *Flag) { f.Expires = "2027-02-29" }), "/flags/0/expires", "write it as 2026-12-31"},
+		{"schema of a boolean", first(func(f *Flag) { f.Schema = []byte("{}") }), "/flags/0/schema", "only flags of type object"},
+		{"schema", func(s *Set) { s.Flags[3].Schema = []byte("[]") }, "/flags/3/schema", "write a JSON Schema in braces"},
+		{"broken schema", func(s *Set) { s.Flags[3].Schema = []byte(`{"a":1,"a":2}`) }, "/flags/3/schema/a", "given twice"},
+		{"long schema", func(s *Set) { s.Flags[3].Schema = []byte(`{"a":"` + strings.Repeat("x", MaxSchemaBytes) + `"}`) }, "/flags/3/schema", "at most 65536"},
+		{"too many prerequisites", first(func(f *Flag) { f.Prerequisites = many(21, f.Prerequisites[0]) }), "/flags/0/prerequisites", "at most 20"},
+		{"prerequisite twice", first(func(f *Flag) { f.Prerequisites = many(2, f.Prerequisites[0]) }), "/flags/0/prerequisites/1/flag", "name it once"},
+		{"unknown prerequisite", first(func(f *Flag) { f.Prerequisites[0].Flag = "neded" }), "/flags/0/prerequisites/0/flag", `did you mean "needed"?`},
+		{"own prerequisite", first(func(f *Flag) { f.Prerequisites[0].Flag = "a" }), "/flags/0/prerequisites/0/flag", "its own prerequisite"},
+		{"prerequisite's variant", first(func(f *Flag) { f.Prerequisites[0].Variants[0] = "yess" }), "/flags/0/prerequisites/0/variants/0", `did you mean "yes"?`},
+		{"definition's variant", first(func(f *Flag) { f.Prerequisites[0] = Prerequisite{"raw", []string{"onn"}} }), "/flags/0/prerequisites/0/variants/0", `did you mean "on"?`},
+		{"prerequisite of no variants", first(func(f *Flag) { f.Prerequisites[0].Variants = nil }), "/flags/0/prerequisites/0/variants", "at least one"},
+		{"archived prerequisite", func(s *Set) { s.Flags[2].Archived = true }, "/flags/0/prerequisites/0/flag", "restore it"},
+		{"circle", func(s *Set) { s.Flags[2].Prerequisites = []Prerequisite{{"a", []string{"on"}}} }, "/flags/0/prerequisites", "a → needed → a"},
+		{"override's variant", first(func(f *Flag) { f.Overrides[0].Variant = "onn" }), "/flags/0/overrides/0/variant", `did you mean "on"?`},
+		{"override of nobody", first(func(f *Flag) { f.Overrides[0].Units = nil }), "/flags/0/overrides/0/units", "give the targeting keys"},
+		{"override of an empty key", first(func(f *Flag) { f.Overrides[0].Units[0] = "" }), "/flags/0/overrides/0/units/0", "is empty"},
+		{"two overrides", first(func(f *Flag) { f.Overrides[1].Units[0] = "u2" }), "/flags/0/overrides/1/units/0", "has an override twice"},
+		{"too many overrides", first(func(f *Flag) { f.Overrides[1].Units = many(999, "x") }), "/flags/0/overrides", "at most 1000"},
+		{"long unit", first(func(f *Flag) { f.Overrides[1].Units[0] = long }), "/flags/0/overrides/1/units/0", "at most 256"},
+
+		{"definition and variants", func(s *Set) { s.Flags[4].Variants = s.Flags[0].Variants }, "/flags/4/variants", "remove one of the two"},
+		{"definition and default", func(s *Set) { s.Flags[4].DefaultVariant = "on" }, "/flags/4/defaultVariant", "remove one of the two"},
+		{"definition and rules", func(s *Set) { s.Flags[4].Rules = s.Flags[0].Rules }, "/flags/4/rules", "remove one of the two"},
+		{"definition and overrides", func(s *Set) { s.Flags[4].Overrides = s.Flags[0].Overrides }, "/flags/4/overrides", "remove one of the two"},
+		{"definition and prerequisites", func(s *Set) { s.Flags[4].Prerequisites = s.Flags[0].Prerequisites }, "/flags/4/prerequisites", "remove one of the two"},
+		{"definition and schema", func(s *Set) { s.Flags[4].Schema = []byte("{}") }, "/flags/4/schema", "remove one of the two"},
+		{"definition of a fault", func(s *Set) { s.Flags[4].Kind, s.Flags[4].Type = KindFault, TypeObject }, "/flags/4/kind", "has no definition"},
+		{"definition's type", func(s *Set) { s.Flags[4].Type = TypeString }, "/flags/4/type", "are of type boolean"},
+		{"trial on a definition", alloc(func(a *Allocation) { a.Flag = "raw" }), "/allocations/0/flag", "is a flagd definition"},
+		{"trial on an archived flag", first(func(f *Flag) { f.Archived = true }), "/allocations/0/flag", "before archiving"},
+
+		{"layer's key", func(s *Set) { s.Layers[0].Key = ":" }, "/layers/0/key", "only A-Z"},
+		{"layer's salt", func(s *Set) { s.Layers[0].Salt = ":" }, "/layers/0/salt", "only A-Z"},
+		{"layer's description", func(s *Set) { s.Layers[0].Description = long }, "/layers/0/description", "at most 4096"},
+		{"holdout", func(s *Set) { s.Layers[0].Holdout = 100_001 }, "/layers/0/holdout", "between 0 and"},
+		{"two global layers", func(s *Set) { s.Layers[1].Global, s.Layers[1].Slots = true, nil }, "/layers/1/global", `"everybody" is global already`},
+		{"global layer with slots", func(s *Set) { s.Layers[0].Global, s.Layers[1].Global = false, true }, "/layers/1/slots", "has no slots"},
+		{"too many slots", func(s *Set) { s.Layers[1].Slots = many(1001, Slot{}) }, "/layers/1/slots", "at most 1000"},
+		{"slot of no flag", func(s *Set) { s.Layers[1].Slots[0].Flag = "setting" }, "/layers/1/slots/0/flag", `did you mean "settings"?`},
+		{"slot of a definition", func(s *Set) { s.Layers[1].Slots[0].Flag = "raw" }, "/layers/1/slots/0/flag", "layers cannot hold back"},
+		{"two slots", func(s *Set) { s.Layers[1].Slots[0].Flag = "a" }, "/layers/1/slots/1/flag", `in layer "pricing" already`},
+		{"two layers", func(s *Set) {
+			s.Layers = append(s.Layers, Layer{Key: "z", Slots: []Slot{{Flag: "a", From: 0, To: 1}}})
+		}, "/layers/2/slots/0/flag", `in layer "pricing" already`},
+		{"empty slot", func(s *Set) { s.Layers[1].Slots[1].To = 0 }, "/layers/1/slots/1/to", "is not above from"},
+		{"slot's weight", func(s *Set) { s.Layers[1].Slots[1].From = -1 }, "/layers/1/slots/1/from", "between 0 and"},
+		{"slot in the holdout", func(s *Set) { s.Layers[1].Slots[0].To = 90_001 }, "/layers/1/slots/0/to", "reaches into the holdout"},
+		{"overlap", func(s *Set) { s.Layers[1].Slots[1].To = 50_001 }, "/layers/1/slots/0", `"a" and "settings" share units from 50000 on`},
+
+		{"rule and members", func(s *Set) { s.Segments[1].Members = []string{"u"} }, "/segments/1/rule", "has nothing else"},
+		{"rule and condition", func(s *Set) { s.Segments[1].When = &Condition{Attribute: "x", Op: OpExists} }, "/segments/1/rule", "has nothing else"},
+		{"rule and list", func(s *Set) { s.Segments[1].List = s.Segments[0].List }, "/segments/1/rule", "has nothing else"},
+		{"long rule", func(s *Set) { s.Segments[1].Rule = []byte(`"` + strings.Repeat("x", MaxFlagBytes) + `"`) }, "/segments/1/rule", "at most 262144"},
+		{"hash key", list(func(l *List) { l.HashKey = strings.Repeat("F", 32) }), "/segments/0/list/hashKey", "32 hex digits"},
+		{"count", list(func(l *List) { l.Count = 10_000_001 }), "/segments/0/list/count", "between 0 and 10000000"},
+		{"negative count", list(func(l *List) { l.Count = -1 }), "/segments/0/list/count", "between 0 and 10000000"},
+		{"parts", list(func(l *List) { l.Parts = many(65, l.Parts[0]) }), "/segments/0/list/parts", "at most 64"},
+		{"no parts", list(func(l *List) { l.Parts = nil }), "/segments/0/list/parts", "there are none"},
+		{"digest", list(func(l *List) { l.Parts[1].Digest = "00" }), "/segments/0/list/parts/1/digest", "64 hex digits"},
+		{"bytes", list(func(l *List) { l.Parts[1].Bytes = 0 }), "/segments/0/list/parts/1/bytes", "between 1 and"},
+		{"many bytes", list(func(l *List) { l.Parts[1].Bytes = 1 << 40 }), "/segments/0/list/parts/1/bytes", "between 1 and"},
+
 		{"segment key", segment(func(s *Segment) { s.Key = "" }), "/segments/0/key", "is empty"},
 		{"segment description", segment(func(s *Segment) { s.Description = long }), "/segments/0/description", "at most 4096"},
 		{"too many members", segment(func(s *Segment) { s.Members = many(MaxMembers+1, "x") }), "/segments/0/members", "at most 10000"},
-		{"empty member", segment(func(s *Segment) { s.Members[1] = "" }), "/segments/0/members/1", "is a targeting key"},
+		{"empty member", segment(func(s *Segment) { s.Members[1] = "" }), "/segments/0/members/1", "write a targeting key"},
 		{"long member", segment(func(s *Segment) { s.Members[1] = long }), "/segments/0/members/1", "at most 256"},
 		{"member twice", segment(func(s *Segment) { s.Members[1] = "u1" }), "/segments/0/members/1", "keep it once"},
 		{"segment in segment", segment(func(s *Segment) { s.When = &Condition{Segment: "s"} }), "/segments/0/when/segment", "repeat that segment's clauses"},
@@ -159,6 +260,122 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 				t.Errorf("the error does not name its subject: %v", err)
 			}
 		})
+	}
+}
+
+// A flag that is written alone is checked against what the set has on it, and against its place in
+// the chains of prerequisites.
+func TestFlagAmongOthers(t *testing.T) {
+	needs := func(f *Flag, key, variant string) { f.Prerequisites = []Prerequisite{{key, []string{variant}}} }
+	yes := good().Flags[2].Variants
+	chain := func(n int) Set { // c0 needs c1 needs … cn
+		s := Set{}
+		for i := range n + 1 {
+			f := Flag{Key: fmt.Sprint("c", i), Kind: KindRelease, Type: TypeBoolean, Variants: yes}
+			if i < n {
+				needs(&f, fmt.Sprint("c", i+1), "yes")
+			}
+			s.Flags = append(s.Flags, f)
+		}
+		return s
+	}
+	wide := func(depth, width int) Set { // every flag of a level needs every one of the next
+		s := Set{}
+		for level := range depth {
+			for i := range width {
+				f := Flag{Key: fmt.Sprint("w", level, ".", i), Kind: KindRelease, Type: TypeBoolean, Variants: yes}
+				for j := range width {
+					if level+1 < depth {
+						f.Prerequisites = append(f.Prerequisites, Prerequisite{fmt.Sprint("w", level+1, ".", j), []string{"yes"}})
+					}
+				}
+				s.Flags = append(s.Flags, f)
+			}
+		}
+		return s
+	}
+	if err := chain(MaxChain).Validate(); err != nil {
+		t.Errorf("the longest chain: %v", err)
+	}
+	if err := wide(3, 13).Validate(); err != nil { // 1 + 13 + 169 lookups
+		t.Errorf("many lookups: %v", err)
+	}
+	expectProblem(t, chain(MaxChain+1).Validate(), "/flags/0/prerequisites", "deeper than 8 flags")
+	expectProblem(t, wide(3, 14).Validate(), "/flags/0/prerequisites", "more than 200 evaluations")
+	expectProblem(t, wide(8, 20).Validate(), "/flags/0/prerequisites", "more than 200 evaluations")
+
+	tests := []struct {
+		name            string
+		set             Set
+		flag            int
+		change          func(*Flag)
+		pointer, detail string
+	}{
+		{"archived under a trial", good(), 0, func(f *Flag) { f.Archived = true }, "/archived", `trial "t" is running`},
+		{"definition under a trial", good(), 0, func(f *Flag) { f.Definition = good().Flags[4].Definition }, "/definition", `trial "t" is running`},
+		{"definition in a slot", good(), 3, func(f *Flag) { f.Definition = good().Flags[4].Definition }, "/definition", `slot in layer "pricing"`},
+		{"archived while needed", good(), 2, func(f *Flag) { f.Archived = true }, "/archived", `flag "a" has this one as a prerequisite`},
+		{"variant removed while needed", good(), 2, func(f *Flag) { f.Variants = f.Variants[1:] }, "/variants", `flag "a" has variant "yes" as a prerequisite`},
+		{"closes a circle", good(), 2, func(f *Flag) { needs(f, "a", "on") }, "/prerequisites", "needed → a → needed"},
+		{"lengthens a chain", chain(MaxChain), MaxChain, func(f *Flag) { needs(f, "c", "yes") }, "/prerequisites/0/flag", "there is no flag"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := test.set.Flags[test.flag]
+			test.change(&f)
+			expectProblem(t, f.Validate(test.set), test.pointer, test.detail)
+		})
+	}
+	longer := chain(MaxChain)
+	longer.Flags = append(longer.Flags, Flag{Key: "end", Kind: KindRelease, Type: TypeBoolean, Variants: yes})
+	last := longer.Flags[MaxChain]
+	needs(&last, "end", "yes")
+	expectProblem(t, last.Validate(longer), "/prerequisites", `"c0" needs this one`)
+	for i, f := range good().Flags {
+		if err := f.Validate(good()); err != nil {
+			t.Errorf("flag %d: %v", i, err)
+		}
+	}
+}
+
+func TestLayerAmongOthers(t *testing.T) {
+	set := good()
+	for i, l := range set.Layers {
+		if err := l.Validate(set); err != nil {
+			t.Errorf("layer %d: %v", i, err)
+		}
+	}
+	expectProblem(t, Layer{Key: "z", Global: true}.Validate(set), "/global", `"everybody" is global already`)
+	expectProblem(t, Layer{Key: "z", Slots: []Slot{{Flag: "a", To: 5}}}.Validate(set), "/slots/0/flag", `in layer "pricing" already`)
+	expectProblem(t, Layer{Key: "z", Slots: []Slot{{Flag: "x", To: 5}}}.Validate(set), "/slots/0/flag", "create it first")
+}
+
+// The oracle is the standard library's parser.
+func TestParseInstant(t *testing.T) {
+	check := func(t interface{ Errorf(string, ...any) }, text string) {
+		want, err := time.Parse(time.RFC3339Nano, text)
+		got, ok := ParseInstant(text)
+		if ok != (err == nil) || ok && !got.Equal(want) {
+			t.Errorf("%q: %v, %v; want %v, %v", text, got, ok, want, err)
+		}
+	}
+	for _, text := range []string{"2026-12-31T23:59:59Z", "2026-12-31T23:59:59.5Z", "2026-12-31T23:59:59.123456789123+05:30", "0000-01-01T00:00:00-23:59",
+		"2024-02-29T00:00:00Z", "2026-02-29T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z",
+		"2026-12-31T23:59:60Z", "2026-12-31T23:59:59", "2026-12-31T23:59:59z", "2026-12-31 23:59:59Z", "2026-12-31T23:59:59.Z", "2026-12-31T23:59:59+1:00",
+		"2026-12-31T23:59:59+24:00", "2026-12-31T23:59:59+25:00", "2026-12-31T23:59:59+00:60", "", "2026", "2026-12-31T23:59:59Zx"} {
+		check(t, text)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.Unix(rapid.Int64Range(-62e9, 250e9).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanoseconds"))
+		at = at.In(time.FixedZone("", 60*rapid.IntRange(-23*60, 23*60).Draw(t, "offset")))
+		text := []byte(at.Format(rapid.SampledFrom([]string{time.RFC3339, time.RFC3339Nano}).Draw(t, "layout")))
+		if rapid.Bool().Draw(t, "broken") {
+			text[rapid.IntRange(0, len(text)-1).Draw(t, "where")] = rapid.SampledFrom([]byte("0123459:-+.TZz ")).Draw(t, "by")
+		}
+		check(t, string(text))
+	})
+	if n := testing.AllocsPerRun(100, func() { ParseInstant("2026-12-31T23:59:59.25+05:37") }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

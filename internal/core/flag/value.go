@@ -130,3 +130,15 @@ func DecodeOperand(raw json.RawMessage) (any, error) {
 	}
 	return f, nil
 }
+
+// HasDefinition reports whether the flag is a flagd definition.
+func (f *Flag) HasDefinition() bool { return isGiven(f.Definition) }
+
+// HasRule reports whether the segment is an evaluator of flagd definitions.
+func (s *Segment) HasRule() bool { return isGiven(s.Rule) }
+
+// isGiven reports whether there is JSON other than null, which reads as absent.
+func isGiven(raw json.RawMessage) bool {
+	raw = bytes.TrimSpace(raw)
+	return len(raw) > 0 && string(raw) != "null"
+}

@@ -1,0 +1,43 @@
+package flag
+
+func (v *validator) allocations(at path, allocations []Allocation) {
+	for i := range allocations {
+		a, at := &allocations[i], at.item("allocations", i)
+		v.unique(at.to("trial"), "trial", a.Trial)
+		switch f := v.findFlag(a.Flag); {
+		case f == nil:
+			v.add(at.to("flag"), "trial %q is on flag %q, which does not exist; end the trial before deleting its flag", a.Trial, a.Flag)
+		case f.Archived:
+			v.add(at.to("flag"), "trial %q is on flag %q, which is archived; end the trial before archiving its flag", a.Trial, a.Flag)
+		case f.HasDefinition():
+			v.add(at.to("flag"), "trial %q is on flag %q, which is a flagd definition; give the flag variants and rules to try it", a.Trial, a.Flag)
+		default:
+			v.variant(at.to("treatment"), f, a.Treatment)
+			v.variant(at.to("control"), f, a.Control)
+		}
+		v.allocation(at, a)
+	}
+}
+
+func (v *validator) allocation(at path, a *Allocation) {
+	v.check(at.to("trial"), CheckKey(a.Trial))
+	v.check(at.to("salt"), CheckKey(a.Salt))
+	v.check(at.to("version"), checkText(a.Version, MaxMember))
+	v.condition(at.to("audience"), a.Audience, true)
+	if a.Treatment == a.Control {
+		v.add(at.to("control"), "treatment and control are both %q; compare two variants", a.Control)
+	}
+	v.count(at.to("strata"), len(a.Strata), MaxStrata, "strata")
+	for i, stratum := range a.Strata {
+		at := at.item("strata", i)
+		v.weight(at.to("treatment"), stratum.Treatment)
+		v.weight(at.to("control"), stratum.Control)
+		if sum := int64(stratum.Treatment) + int64(stratum.Control); sum > TotalWeight {
+			v.add(at, "treatment and control sum to %d; at most %d (100 %%) can be given away", sum, TotalWeight)
+		}
+		v.count(at.to("segments"), len(stratum.Segments), MaxStrata, "segments")
+		for j, segment := range stratum.Segments {
+			v.knownSegment(at.item("segments", j), segment)
+		}
+	}
+}
