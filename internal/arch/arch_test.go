@@ -78,7 +78,7 @@ func std(path string) bool { return !strings.Contains(strings.SplitN(path, "/", 
 var coreStd = []string{
 	"bytes", "cmp", "crypto/sha256", "encoding", "encoding/binary", "encoding/hex", "encoding/json",
 	"errors", "fmt", "hash", "io", "iter", "maps", "math", "math/big", "math/bits", "net/netip", "reflect",
-	"regexp", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf16", "unicode/utf8", "unique",
+	"regexp", "regexp/syntax", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf16", "unicode/utf8", "unique",
 }
 
 func TestCoreIsPure(t *testing.T) {
