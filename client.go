@@ -159,9 +159,7 @@ func (c *Client) WaitRevision(ctx context.Context, revision int64) error {
 // await returns when done gives true, asking after each announcement, or when ctx ends.
 func (c *Client) await(ctx context.Context, done func() bool) error {
 	for {
-		c.changing.Lock()
-		changed := c.changed
-		c.changing.Unlock()
+		changed := c.announcement()
 		if done() {
 			return nil
 		}
@@ -171,6 +169,17 @@ func (c *Client) await(ctx context.Context, done func() bool) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// announcement gives a channel that is closed with the next change of the client's state; nil,
+// which never is, for a nil client.
+func (c *Client) announcement() <-chan struct{} {
+	if c == nil {
+		return nil
+	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	return c.changed
 }
 
 // announce wakes those who await a change of the client's state.
@@ -211,6 +220,7 @@ func (c *Client) Close(ctx context.Context) error {
 		ctx = short
 	}
 	c.stop()
+	c.announce()
 	if c.lease != nil {
 		c.lease.End()
 	}

@@ -21,6 +21,13 @@ func NewContext(targetingKey string) Context {
 	return Context{eval.Context{TargetingKey: targetingKey}}
 }
 
+// ContextFrom gives the context of one unit with all its attributes at once, which are of the
+// kinds that [Context.With] names, objects (map[string]any) among them. The map is kept, not
+// copied: do not modify it, or what is in it, afterwards.
+func ContextFrom(targetingKey string, attributes map[string]any) Context {
+	return Context{eval.Context{TargetingKey: targetingKey, Attributes: attributes}}
+}
+
 // With gives c with one more attribute, or with another value for one it has. Values that rules
 // can match are strings, booleans, integers and floats of any size, []string, and []any of
 // those; anything else matches nothing. Lists are copied, so the caller may go on to change

@@ -3,6 +3,7 @@ package seatrial
 import (
 	"context"
 	"encoding/json"
+	"math"
 
 	"github.com/seatrial/seatrial/internal/core/eval"
 )
@@ -50,6 +51,9 @@ type Metadata struct {
 	Trial     string // empty unless the unit is in an arm of a trial
 	Version   string // trial, attempt and step, as in telemetry
 	Arm       string // "treatment" or "control" where Trial is set
+	// FlagVersion is the version of the trial that runs on the flag, of the first if there are
+	// several, whether or not the unit is in it; empty if none runs.
+	FlagVersion string
 }
 
 // Bool gives the value of a boolean flag for the unit in ctx, def where the flag gives none.
@@ -68,7 +72,8 @@ func (c *Client) String(ctx context.Context, key, def string) string {
 	return value
 }
 
-// Int is [Client.Bool] for an integer flag.
+// Int is [Client.Bool] for an integer flag; the value of a float flag is converted if it is a whole
+// number of at most 2^53 in magnitude, and else of the wrong type.
 func (c *Client) Int(ctx context.Context, key string, def int64) int64 {
 	var result eval.Result
 	value, _ := evaluate(c, ctx, key, def, intOf, &result)
@@ -113,6 +118,12 @@ func (c *Client) FloatDetails(ctx context.Context, key string, def float64) Eval
 // ObjectDetails is [Client.Object] with the reason for the value.
 func (c *Client) ObjectDetails(ctx context.Context, key string, def map[string]any) Evaluation[map[string]any] {
 	return detailed(c, ctx, key, def, objectOf)
+}
+
+// StructureDetails is [Client.ObjectDetails] for flags whose values may be lists, too, as those of
+// imported flagd definitions may: the value is a copy of type map[string]any or []any, or def.
+func (c *Client) StructureDetails(ctx context.Context, key string, def any) Evaluation[any] {
+	return detailed(c, ctx, key, def, structureOf)
 }
 
 // Decode gives the value of an object flag as a T, by the rules of encoding/json, and def where
@@ -174,13 +185,14 @@ var (
 func detailed[T any](c *Client, ctx context.Context, key string, def T, as func(any) (T, bool)) Evaluation[T] {
 	var result eval.Result
 	value, at := evaluate(c, ctx, key, def, as, &result)
-	return describe(value, &result, at)
+	return describe(value, &result, at, key)
 }
 
-func describe[T any](value T, result *eval.Result, at *snapshot) Evaluation[T] {
+func describe[T any](value T, result *eval.Result, at *snapshot, key string) Evaluation[T] {
 	e := Evaluation[T]{Value: value, Variant: result.Variant, Reason: Reason(result.Reason), ErrorCode: ErrorCode(result.Error)}
 	if at != nil {
 		e.Metadata.FlagSetID, e.Metadata.History, e.Metadata.Revision = at.set.Environment, at.set.History, at.set.Revision
+		e.Metadata.FlagVersion = at.running[key]
 	}
 	if result.Role != eval.RoleNone && result.Trial != nil {
 		e.Metadata.Trial, e.Metadata.Version, e.Metadata.Arm = result.Trial.Trial, result.Trial.Version, armOf(result.Role).name()
@@ -192,7 +204,17 @@ func describe[T any](value T, result *eval.Result, at *snapshot) Evaluation[T] {
 
 func boolOf(value any) (bool, bool)     { v, ok := value.(bool); return v, ok }
 func stringOf(value any) (string, bool) { v, ok := value.(string); return v, ok }
-func intOf(value any) (int64, bool)     { v, ok := value.(int64); return v, ok }
+
+func intOf(value any) (int64, bool) {
+	switch v := value.(type) {
+	case int64:
+		return v, true
+	case float64:
+		const most = 1 << 53 // from where on float64 does not hold every integer
+		return int64(v), v == math.Trunc(v) && v >= -most && v <= most
+	}
+	return 0, false
+}
 
 func floatOf(value any) (float64, bool) {
 	switch v := value.(type) {
@@ -210,6 +232,14 @@ func objectOf(value any) (map[string]any, bool) {
 		return nil, false
 	}
 	return cloneObject(object), true
+}
+
+func structureOf(value any) (any, bool) {
+	switch value.(type) {
+	case map[string]any, []any:
+		return cloneValue(value), true
+	}
+	return nil, false
 }
 
 // cloneObject copies an object with everything in it: snapshots are shared by all callers.

@@ -32,6 +32,8 @@ func evaluationSet() flag.Set {
 		newFlag("string", flag.KindConfig, flag.TypeString, "a", `"text"`),
 		newFlag("int", flag.KindConfig, flag.TypeInteger, "a", `42`),
 		newFlag("float", flag.KindConfig, flag.TypeFloat, "a", `0.5`),
+		newFlag("whole", flag.KindConfig, flag.TypeFloat, "a", `-3.0`),
+		newFlag("huge", flag.KindConfig, flag.TypeFloat, "a", `1e300`),
 		newFlag("object", flag.KindConfig, flag.TypeObject, "a", `{"list":[1,{"x":true}],"name":"n"}`),
 	)
 }
@@ -49,9 +51,11 @@ func TestBoolDetails(t *testing.T) {
 	known := Metadata{FlagSetID: "production", History: "h1", Revision: 7}
 	arm := func(name string) Metadata {
 		m := known
-		m.Trial, m.Version, m.Arm = "trial-trial", "trial-trial.1.2", name
+		m.Trial, m.Version, m.Arm, m.FlagVersion = "trial-trial", "trial-trial.1.2", name, "trial-trial.1.2"
 		return m
 	}
+	passedBy := known
+	passedBy.FlagVersion = "trial-trial.1.2"
 	tests := map[string]struct {
 		key  string
 		ctx  Context
@@ -70,7 +74,7 @@ func TestBoolDetails(t *testing.T) {
 		"split, nobody":  {key: "split", want: Evaluation[bool]{Variant: "off", Reason: ReasonDefault, Metadata: known}},
 		"treatment":      {key: "trial", ctx: NewContext(in), want: Evaluation[bool]{Value: true, Variant: "on", Reason: ReasonSplit, Metadata: arm("treatment")}},
 		"control":        {key: "trial", ctx: NewContext(out), want: Evaluation[bool]{Variant: "off", Reason: ReasonSplit, Metadata: arm("control")}},
-		"trial, nobody":  {key: "trial", want: Evaluation[bool]{Variant: "off", Reason: ReasonDefault, Metadata: known}},
+		"trial, nobody":  {key: "trial", want: Evaluation[bool]{Variant: "off", Reason: ReasonDefault, Metadata: passedBy}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -105,6 +109,8 @@ func TestTypes(t *testing.T) {
 		"int":                  {c.Int(ctx, "int", 1), int64(42)},
 		"int details":          {c.IntDetails(ctx, "int", 1).Value, int64(42)},
 		"int, float flag":      {c.IntDetails(ctx, "float", 1).ErrorCode, ErrorTypeMismatch},
+		"int, whole float":     {c.Int(ctx, "whole", 1), int64(-3)},
+		"int, huge float":      {c.IntDetails(ctx, "huge", 1).ErrorCode, ErrorTypeMismatch},
 		"float":                {c.Float(ctx, "float", 1), 0.5},
 		"float details":        {c.FloatDetails(ctx, "float", 1).Value, 0.5},
 		"float, int flag":      {c.Float(ctx, "int", 1), 42.0},
@@ -112,6 +118,8 @@ func TestTypes(t *testing.T) {
 		"object":               {c.Object(ctx, "object", nil), object},
 		"object details":       {c.ObjectDetails(ctx, "object", nil).Value, object},
 		"object, mismatch":     {c.ObjectDetails(ctx, "bool", nil).ErrorCode, ErrorTypeMismatch},
+		"structure":            {c.StructureDetails(ctx, "object", nil).Value, any(object)},
+		"structure, mismatch":  {c.StructureDetails(ctx, "string", nil).ErrorCode, ErrorTypeMismatch},
 		"string handle":        {c.StringFlag("string", "d").Get(ctx), "text"},
 		"int handle":           {c.IntFlag("int", 1).Get(ctx), int64(42)},
 		"float handle":         {c.FloatFlag("float", 1).Get(ctx), 0.5},

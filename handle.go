@@ -63,7 +63,7 @@ func (f *Flag[T]) Get(ctx context.Context) T {
 func (f *Flag[T]) Details(ctx context.Context) Evaluation[T] {
 	var result eval.Result
 	value, at := f.evaluate(ctx, &result)
-	return describe(value, &result, at)
+	return describe(value, &result, at, f.key)
 }
 
 func (f *Flag[T]) evaluate(ctx context.Context, result *eval.Result) (T, *snapshot) {

@@ -15,6 +15,7 @@ import (
 	"github.com/seatrial/seatrial/fault"
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/resilience"
+	"go.opentelemetry.io/otel/log"
 )
 
 // Environment variables that [Open] reads where the option is absent. EnvFaults is different: set
@@ -54,6 +55,7 @@ type config struct {
 	logger        *slog.Logger
 	http          *http.Client
 	faults        *fault.Caps // nil: off
+	events        log.Logger  // nil: none
 	policies      map[string]resilience.Policy
 }
 
@@ -102,6 +104,10 @@ func WithHTTPClient(h *http.Client) Option { return optionFunc(func(c *config) {
 // longer than d or the context ends. Default 0: Open returns at once, and evaluations give the
 // last known good or the code's defaults until the snapshot arrives.
 func WithWait(d time.Duration) Option { return optionFunc(func(c *config) { c.wait = d }) }
+
+// WithEventLogger makes [Client.Track] emit a log event, too, to a logger of OpenTelemetry.
+// Default: events of spans only.
+func WithEventLogger(l log.Logger) Option { return optionFunc(func(c *config) { c.events = l }) }
 
 // WithFaults allows faults to be injected into dependencies, within caps: a fault flag can stay
 // below them, never go above. Without this option no fault is ever injected. The environment

@@ -17,6 +17,8 @@ type snapshot struct {
 	series sync.Map // *eval.TrialRef → *series
 	points map[string][]faultFlag
 	policy map[string]*policyFlag
+	// running are the versions of the trials by flag; of several on one flag the first.
+	running map[string]string
 	// problems are what is passed over in the set: fault programs and policies that cannot be
 	// read.
 	problems []error
@@ -28,7 +30,12 @@ func newSnapshot(set flag.Set) (*snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("revision %d of history %q cannot be used: %w", set.Revision, set.History, err)
 	}
-	s := &snapshot{set: set, flags: flags}
+	s := &snapshot{set: set, flags: flags, running: make(map[string]string, len(set.Allocations))}
+	for i := range set.Allocations {
+		if a := &set.Allocations[i]; s.running[a.Flag] == "" {
+			s.running[a.Flag] = a.Version
+		}
+	}
 	s.indexFaults()
 	s.indexPolicies()
 	return s, nil

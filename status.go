@@ -22,7 +22,9 @@ const (
 
 // Status is what a client knows about itself.
 type Status struct {
-	State       State
+	State State
+	// Server is the URL of the control plane, empty if the client is on its own.
+	Server      string
 	Environment string
 	History     string
 	Revision    int64
@@ -48,11 +50,11 @@ func (c *Client) Status() Status {
 		return Status{State: StateClosed}
 	}
 	s := c.health.status()
-	s.State = StateNotReady
+	s.State, s.Server = StateNotReady, c.config.server
 	if at := c.current.Load(); at != nil {
 		s.Environment, s.History, s.Revision = at.set.Environment, at.set.History, at.set.Revision
 		s.State = StateStale
-		if !s.SyncedAt.IsZero() && time.Since(s.SyncedAt) < staleAfter {
+		if s.fresh() {
 			s.State = StateReady
 		}
 	}
@@ -84,6 +86,9 @@ func (h *health) status() Status {
 
 func (h *health) synced() bool { return !h.status().SyncedAt.IsZero() }
 
+// fresh reports whether the client was at the control plane's state within the last minute.
+func (s *Status) fresh() bool { return !s.SyncedAt.IsZero() && time.Since(s.SyncedAt) < staleAfter }
+
 func (h *health) lastError() error { return h.status().Error }
 
 // setSynced notes that the client is at the control plane's state, and gives the error that is
@@ -105,10 +110,12 @@ func (h *health) setError(err error) bool {
 	return news
 }
 
-func (h *health) setConnected(on bool) {
+// setConnected notes whether the stream is open and reports whether that is news.
+func (h *health) setConnected(on bool) (news bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.connected = on
+	news, h.connected = h.connected != on, on
+	return news
 }
 
 // setAlive notes an event of the stream.

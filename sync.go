@@ -49,7 +49,7 @@ func (f *follower) stream(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		end := f.streamOnce(ctx)
-		f.client.health.setConnected(false)
+		f.client.connected(false)
 		if ctx.Err() != nil {
 			return
 		}
@@ -81,6 +81,10 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// ErrKeyRefused is in [Status.Error] while the control plane refuses the client's key, and in the
+// error of [Open] if that waited in vain.
+var ErrKeyRefused = errors.New("the SDK key is refused")
+
 var (
 	errIdle   = errors.New("the change stream is silent: reconnecting")
 	errDrip   = errors.New("the change stream is too slow: reconnecting")
@@ -101,7 +105,7 @@ func (f *follower) streamOnce(ctx context.Context) interruption {
 	if res.StatusCode != http.StatusOK {
 		return refused(res)
 	}
-	f.client.health.setConnected(true)
+	f.client.connected(true)
 	drip := time.AfterFunc(eventTimeout, func() { cancel(errDrip) })
 	defer drip.Stop()
 	events := newEventReader(&pulse{res.Body, idle}, maxEvent)
@@ -333,9 +337,9 @@ func refused(res *http.Response) interruption {
 	}
 	switch res.StatusCode {
 	case http.StatusUnauthorized:
-		return interruption{fmt.Errorf("%s: the server does not know the SDK key: check WithKey or %s", path, EnvKey), max(wait, slowRetry)}
+		return interruption{fmt.Errorf("%s: %w: the server does not know it: check WithKey or %s", path, ErrKeyRefused, EnvKey), max(wait, slowRetry)}
 	case http.StatusForbidden:
-		return interruption{fmt.Errorf("%s: the key may not be used here: issue one of kind sdk", path), max(wait, slowRetry)}
+		return interruption{fmt.Errorf("%s: %w: it may not be used here: issue one of kind sdk", path, ErrKeyRefused), max(wait, slowRetry)}
 	}
 	return interruption{err: fmt.Errorf("%s: the server answered %s", path, res.Status), after: wait}
 }
@@ -352,20 +356,28 @@ func retryAfter(h http.Header) time.Duration {
 	return 0
 }
 
+// connected notes whether the change stream is open.
+func (c *Client) connected(on bool) {
+	if c.health.setConnected(on) {
+		c.announce()
+	}
+}
+
 // troubled notes and logs what stands between client and server; the same error only once.
 func (c *Client) troubled(err error) {
 	if c.health.setError(err) {
 		c.config.logger.Warn("seatrial: out of touch with the control plane; evaluations go on with the last known good", "server", c.config.server, "error", err)
+		c.announce()
 	}
 }
 
 // settledWithServer notes that the client is at the server's state.
 func (c *Client) settledWithServer() {
-	first := !c.health.synced()
+	before := c.health.status()
 	if was := c.health.setSynced(); was != nil {
 		c.config.logger.Info("seatrial: in touch with the control plane", "server", c.config.server, "position", c.current.Load().position())
 	}
-	if first {
+	if !before.fresh() || before.Error != nil {
 		c.announce()
 	}
 }

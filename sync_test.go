@@ -216,7 +216,7 @@ func TestRefused(t *testing.T) {
 		most   int // streams in an hour
 		want   string
 	}{
-		"unknown key": {status: 401, most: 13, want: "does not know the SDK key"},
+		"unknown key": {status: 401, most: 13, want: "the SDK key is refused: the server does not know it"},
 		"wrong kind":  {status: 403, most: 13, want: "issue one of kind sdk"},
 		"retry after": {status: 503, retry: "240", most: 16, want: "503"},
 		"too many":    {status: 429, most: 200, want: "429"},

@@ -1,0 +1,71 @@
+package seatrial
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Names of what [Client.Track] records. There are no conventions for tracked values (OpenFeature
+// specification, section 6; OpenTelemetry 1.44), so they are this client's own.
+const (
+	trackEvent     = "seatrial.track"
+	attrTrackName  = "seatrial.track.name"
+	attrTrackValue = "seatrial.track.value"
+)
+
+// maxTrackedArms bounds the arms that a tracked value is recorded with.
+const maxTrackedArms = 32
+
+// Track records that something happened that a flag may have an influence on, such as a purchase
+// and its price: as an event "seatrial.track" of the span in ctx if that records, and as a log
+// event if there is a logger ([WithEventLogger]). The event has the name, the value, the
+// attributes, and for each trial that the open unit of work has met so far "seatrial.flag.<key>"
+// with the variant, so that it can be analysed without joining it with anything. The targeting
+// key is not recorded.
+//
+// Guardrails on tracked values come later: today they are for your own analysis, and no trial
+// is judged by them. An empty name records nothing. It never blocks on the network.
+func (c *Client) Track(ctx context.Context, name string, value float64, attributes ...attribute.KeyValue) {
+	if c == nil || name == "" {
+		return
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	span, logger := trace.SpanFromContext(ctx), c.config.events
+	logs := logger != nil && logger.Enabled(ctx, log.EnabledParameters{Severity: log.SeverityInfo, EventName: trackEvent})
+	if !logs && !span.IsRecording() {
+		return
+	}
+	all := append([]attribute.KeyValue{attribute.String(attrTrackName, name), attribute.Float64(attrTrackValue, value)}, attributes...)
+	if where := scopeOf(ctx); where != nil && where.work != nil && where.work.client == c {
+		all = append(all, where.work.arms()...)
+	}
+	if span.IsRecording() {
+		span.AddEvent(trackEvent, trace.WithAttributes(all...))
+	}
+	if logs {
+		var record log.Record
+		record.SetEventName(trackEvent)
+		record.SetTimestamp(time.Now())
+		record.SetSeverity(log.SeverityInfo)
+		record.AddAttributes(all...)
+		logger.Emit(ctx, record)
+	}
+}
+
+// arms gives the arms that the unit of work has met, as attributes of spans.
+func (w *Work) arms() []attribute.KeyValue {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	met := w.exposures[:min(len(w.exposures), maxTrackedArms)]
+	list := make([]attribute.KeyValue, len(met))
+	for i := range met {
+		list[i] = met[i].series.telemetry[met[i].arm].entry
+	}
+	return list
+}
