@@ -81,7 +81,7 @@ func sameState(a, b *Status) bool {
 func (w *watcher) wait(ctx context.Context, changed <-chan struct{}) bool {
 	var old <-chan time.Time
 	if w.last.State == StateReady {
-		t := time.NewTimer(max(time.Until(w.last.SyncedAt.Add(staleAfter)), time.Millisecond))
+		t := time.NewTimer(time.Until(w.last.SyncedAt.Add(staleAfter)))
 		defer t.Stop()
 		old = t.C
 	}
