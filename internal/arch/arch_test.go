@@ -204,7 +204,7 @@ func hasKey[V any](m map[string]V, key string) bool { _, ok := m[key]; return ok
 // adapters speak one technology each, to the use cases, never to each other.
 var adapters = []string{
 	"internal/server/store/sqlite", "internal/server/httpapi", "internal/server/stream",
-	"internal/server/otlp", "internal/server/traces", "internal/server/intervals", "internal/server/console",
+	"internal/server/ofrep", "internal/server/otlp", "internal/server/traces", "internal/server/intervals", "internal/server/console",
 }
 
 // between are the imports of one adapter by another that are meant, with the reason.
