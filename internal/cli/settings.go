@@ -23,6 +23,8 @@ import (
 // settings are what serve can be told.
 type settings struct {
 	addr, data, environment string
+	alsoListen              []string
+	openEvaluation          bool
 	logLevel                slog.Level
 	logFormat               string
 	acceptLoss              bool
@@ -40,6 +42,10 @@ type setting struct {
 func serveSettings() []setting {
 	return []setting{
 		{"addr", "127.0.0.1:8420", "address to listen on; :8420 for every interface", func(s *settings, v string) error { s.addr = v; return nil }},
+		{"also-listen", "", "more addresses for the same, with commas between, such as :8013,:8015,:8016 for flagd's conventional ports", func(s *settings, v string) error {
+			s.alsoListen = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+			return nil
+		}},
 		{"data", defaultDataDir(), "folder of the change log", func(s *settings, v string) error { s.data = v; return nil }},
 		{"environment", "default", "name of the environment, as telemetry shows it", func(s *settings, v string) error { s.environment = v; return nil }},
 		{"log-level", "info", "debug, info, warn or error", func(s *settings, v string) error {
@@ -52,6 +58,12 @@ func serveSettings() []setting {
 			s.logFormat = v
 			if v != "text" && v != "json" {
 				return fmt.Errorf("%q: use text or json", v)
+			}
+			return nil
+		}},
+		{"open-evaluation", "false", "let clients evaluate and sync flags without a key (OFREP, flagd)", func(s *settings, v string) (err error) {
+			if s.openEvaluation, err = strconv.ParseBool(v); err != nil {
+				return fmt.Errorf("%q: use true or false", v)
 			}
 			return nil
 		}},

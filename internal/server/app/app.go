@@ -26,7 +26,8 @@ type Server struct {
 	url     string
 
 	environments environments
-	listener     *bounded
+	doors        doors
+	listeners    []*bounded // the first is the server's; the others serve the same
 	http         *http.Server
 
 	stopping atomic.Bool
@@ -48,33 +49,47 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err = s.environments.open(ctx); err != nil {
 		return nil, err
 	}
+	s.openDoors()
 	if err = s.listen(ctx); err != nil {
 		return nil, errors.Join(err, s.environments.closeStores())
 	}
 	for _, e := range s.environments.all() {
 		s.run(e)
 	}
-	go s.accept()
+	for _, ln := range s.listeners {
+		go s.accept(ln)
+	}
 	cfg.Logger.Info("control plane is up", "url", s.url, "environment", cfg.Environment, "revision", s.environments.first.service.Head().Revision)
 	s.bootstrap()
 	return s, nil
 }
 
-// listen opens the listener.
+// listen opens the listeners: on an error none is left open.
 func (s *Server) listen(ctx context.Context) error {
 	ln, err := listen(ctx, s.cfg)
 	if err != nil {
 		return fmt.Errorf("server: %w: stop what uses the address, or choose another one", err)
 	}
 	s.url = urlOf(ln)
-	s.listener = bound(ln, s.cfg.MaxConnections)
+	room := make(chan struct{}, s.cfg.MaxConnections)
+	s.listeners = []*bounded{bound(ln, room)}
+	for _, addr := range s.cfg.AlsoListen {
+		more, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		if err != nil {
+			for _, open := range s.listeners {
+				_ = open.Close()
+			}
+			return fmt.Errorf("server: listen also on %s: %w: stop what uses the address, or choose another one", addr, err)
+		}
+		s.listeners = append(s.listeners, bound(more, room))
+	}
 	s.http = s.newHTTP()
 	return nil
 }
 
 // accept serves until the server is closed.
-func (s *Server) accept() {
-	err := s.http.Serve(s.listener)
+func (s *Server) accept(ln *bounded) {
+	err := s.http.Serve(ln)
 	if !errors.Is(err, http.ErrServerClosed) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -125,6 +140,8 @@ func (s *Server) shutDown(ctx context.Context, cause error) {
 	s.stop.Do(func() {
 		s.stopping.Store(true)
 		wait(ctx, s.cfg.DrainDelay)
+		s.doors.ofrep.Stop()
+		s.doors.flagd.Stop()
 		for _, e := range s.environments.all() {
 			e.quiesce()
 		}
@@ -163,15 +180,12 @@ const (
 	maxStreams    = 250      // requests at a time on one HTTP/2 connection
 )
 
-// handler serves everything on the one port.
-func (s *Server) handler() http.Handler { return http.HandlerFunc(s.dispatch) }
-
 func (s *Server) newHTTP() *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler: s.handler(), Protocols: &protocols,
+		Handler: s, Protocols: &protocols,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog: quiet(s.cfg.Logger),

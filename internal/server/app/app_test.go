@@ -58,6 +58,11 @@ func (c *client) send(method, path, body string) (status int, answer string) {
 	}
 	req.Header.Set("Authorization", "Bearer "+c.secret)
 	req.Header.Set("Content-Type", "application/json")
+	return c.do(req)
+}
+
+func (c *client) do(req *http.Request) (status int, answer string) {
+	c.t.Helper()
 	res, err := c.http.Do(req)
 	if err != nil {
 		c.t.Fatal(err)

@@ -21,6 +21,12 @@ type Config struct {
 	NextFreePort bool
 	// Listener is served instead of Addr. The server closes it.
 	Listener net.Listener
+	// AlsoListen are more addresses on which the same is served, such as flagd's conventional
+	// 8013 (evaluation), 8015 (sync) and 8016 (OFREP).
+	AlsoListen []string
+	// OpenEvaluation lets clients evaluate and sync flags without a key, by OFREP and as flagd
+	// does. A Local server does so always.
+	OpenEvaluation bool
 	// DataDir is the folder of the change log; it is made if need be. sqlite.Memory keeps the
 	// log in memory, for tests.
 	DataDir string
@@ -90,7 +96,7 @@ func (c Config) withDefaults() Config {
 		c.Bootstrap = os.Stderr
 	}
 	if c.Local {
-		c.Bootstrap = io.Discard
+		c.Bootstrap, c.OpenEvaluation = io.Discard, true
 	}
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 12_000

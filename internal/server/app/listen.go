@@ -58,8 +58,9 @@ type bounded struct {
 	once   sync.Once
 }
 
-func bound(ln net.Listener, connections int) *bounded {
-	return &bounded{Listener: ln, room: make(chan struct{}, connections), closed: make(chan struct{})}
+// bound bounds a listener by a room that several may share.
+func bound(ln net.Listener, room chan struct{}) *bounded {
+	return &bounded{Listener: ln, room: room, closed: make(chan struct{})}
 }
 
 func (b *bounded) Accept() (net.Conn, error) {
@@ -81,7 +82,7 @@ func (b *bounded) Close() error {
 	return b.Listener.Close()
 }
 
-// open is the number of connections now.
+// open is the number of connections now, of all listeners that share the room.
 func (b *bounded) open() int { return len(b.room) }
 
 type counted struct {

@@ -130,7 +130,7 @@ func (s *Server) requestMetrics(e *exposition) {
 	s.counterEach(e, "seatrial_http_overloaded_total", "Requests refused because too many were worked on.", func(env *environment) uint64 { return env.api.Stats().Overloaded })
 	s.counterEach(e, "seatrial_http_panics_total", "Requests that met a defect of the server.", func(env *environment) uint64 { return env.api.Stats().Panics })
 	e.counter("seatrial_auth_rate_limited_total", "Attempts not looked at after too many wrong secrets.", s.environments.auth.Refused())
-	e.gauge("seatrial_connections", "Open connections.", float64(s.listener.open()))
+	e.gauge("seatrial_connections", "Open connections.", float64(s.listeners[0].open()))
 }
 
 func (s *Server) streamMetrics(e *exposition) {

@@ -9,6 +9,9 @@ import (
 	"github.com/seatrial/seatrial/internal/server/control"
 )
 
+// ErrNoCredential says that a request carries nothing that tells who makes it.
+var ErrNoCredential = unauthenticated(`no token: send one in the header "Authorization: Bearer <token>"`)
+
 // maxSecret bounds, in bytes, what is looked at as a secret.
 const maxSecret = 256
 
@@ -35,7 +38,7 @@ func credentialOf(r *http.Request) (credential, error) {
 	}
 	cookie, err := r.Cookie(cookieName(r))
 	if err != nil || !strings.HasPrefix(cookie.Value, sessionPrefix) || len(cookie.Value) > maxSecret {
-		return credential{}, unauthenticated(`no token: send one in the header "Authorization: Bearer <token>"`)
+		return credential{}, ErrNoCredential
 	}
 	return credential{secret: cookie.Value, cookie: true}, nil
 }

@@ -1,0 +1,81 @@
+package app
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
+	definitions "github.com/seatrial/seatrial/internal/core/flagd"
+	"github.com/seatrial/seatrial/internal/server/auth"
+	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/flagd"
+	"github.com/seatrial/seatrial/internal/server/ofrep"
+)
+
+// doors are the ways by which stock OpenFeature clients come in, beside the HTTP interface of the
+// environments.
+type doors struct {
+	ofrep    *ofrep.Server
+	flagd    *flagd.Server
+	services map[string]http.Handler // of flagd, by first part of the path
+}
+
+func (s *Server) openDoors() {
+	d := &s.doors
+	d.ofrep = ofrep.New(ofrep.Config{Authenticate: s.authenticate, Resolve: s.resolve, Logger: s.cfg.Logger})
+	d.flagd = flagd.New(flagd.Config{Authenticate: s.authenticate, Resolve: s.resolve, Export: export, Logger: s.cfg.Logger})
+	d.services = map[string]http.Handler{}
+	d.flagd.Mount(func(pattern string, h http.Handler) { d.services[strings.Trim(pattern, "/")] = h })
+}
+
+// export writes a set as a flagd file.
+func export(set flag.Set) ([]byte, error) {
+	document, err := definitions.Export(set)
+	if err != nil {
+		return nil, err
+	}
+	return document.MarshalJSON()
+}
+
+// ServeHTTP serves everything on the one port.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	service, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if service == "ofrep" {
+		s.doors.ofrep.ServeHTTP(w, r)
+	} else if h := s.doors.services[service]; h != nil {
+		h.ServeHTTP(w, r)
+	} else {
+		s.dispatch(w, r)
+	}
+}
+
+// anonymous is who evaluates without a key where that is allowed.
+var anonymous = control.Principal{ID: "anonymous", Name: "anonymous", Kind: control.TokenSDK, Role: control.RoleSDK}
+
+// authenticate tells who evaluates. Errors are *control.Error or *auth.TooMany.
+func (s *Server) authenticate(r *http.Request) (control.Principal, error) {
+	if err := s.environments.auth.CheckHost(r); err != nil {
+		return control.Principal{}, &control.Error{Code: control.CodePermission, Message: err.Error()}
+	}
+	p, err := s.environments.auth.Authorize(r, auth.AtLeast(control.RoleClient))
+	if err != nil && s.cfg.OpenEvaluation && errors.Is(err, auth.ErrNoCredential) {
+		return anonymous, nil
+	}
+	return p, err
+}
+
+// resolve gives the environment that somebody asks for, or the one of that somebody.
+func (s *Server) resolve(p control.Principal, environment string) (*control.Service, error) {
+	if environment == "" {
+		environment = p.Environment
+	}
+	e, ok := s.environments.find(environment)
+	if !ok {
+		return nil, s.environments.unknown(environment)
+	}
+	if !p.May(e.name) {
+		return nil, &control.Error{Code: control.CodePermission, Message: "this key is for environment " + p.Environment + " only: use another key"}
+	}
+	return e.service, nil
+}
