@@ -21,6 +21,23 @@ func (s *Service) ListChanges(ctx context.Context, after int64, limit int) ([]Ch
 	return changes, nil
 }
 
+// NewestChanges reads the log backwards: at most limit changes (1 to 1 000, 0 means 100) with a
+// revision below before (0: from the newest) and after another, the newest first. It reads the
+// store.
+func (s *Service) NewestChanges(ctx context.Context, after, before int64, limit int) ([]Change, error) {
+	last := s.Head().Revision
+	if before > 0 {
+		last = min(last, before-1)
+	}
+	first := max(after, last-int64(pageSize(limit)), 0)
+	if first >= last {
+		return nil, nil
+	}
+	changes, err := s.ListChanges(ctx, first, int(last-first))
+	slices.Reverse(changes) // revisions have no gaps
+	return changes, err
+}
+
 // GetChange reads one change, or a *Error with CodeNotFound. It reads the store.
 func (s *Service) GetChange(ctx context.Context, revision int64) (Change, error) {
 	c, err := s.readChange(ctx, revision)

@@ -18,6 +18,10 @@ func precondition(format string, args ...any) error {
 	return &Error{Code: CodePrecondition, Message: fmt.Sprintf(format, args...)}
 }
 
+func internalError(format string, args ...any) error {
+	return &Error{Code: CodeInternal, Message: fmt.Sprintf(format, args...)}
+}
+
 func invalid(pointer, format string, args ...any) error {
 	message := fmt.Sprintf(format, args...)
 	return &Error{Code: CodeInvalid, Message: message, Fields: []FieldError{{Pointer: pointer, Detail: message}}}

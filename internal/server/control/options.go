@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 )
@@ -49,6 +50,14 @@ func setOp(kind EntityKind, key string, value any) (Op, error) {
 		return Op{}, &Error{Code: CodeInvalid, Message: string(kind) + " " + key + ": cannot be written as JSON: " + err.Error(), Err: err}
 	}
 	return Op{Kind: kind, Key: key, Value: raw}, nil
+}
+
+// sameJSON reports whether two values are the same to those who read them as JSON. What cannot be
+// written is the same as nothing.
+func sameJSON(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
 // pageSize brings a limit into 1 to 1 000; 0 and less mean 100.

@@ -41,10 +41,12 @@ type EntityKind string
 
 // The entities.
 const (
-	KindFlag    EntityKind = "flag"
-	KindSegment EntityKind = "segment"
-	KindTrial   EntityKind = "trial"
-	KindToken   EntityKind = "token"
+	KindFlag     EntityKind = "flag"
+	KindSegment  EntityKind = "segment"
+	KindLayer    EntityKind = "layer"
+	KindTrial    EntityKind = "trial"
+	KindSchedule EntityKind = "schedule"
+	KindToken    EntityKind = "token"
 )
 
 // Draft is a change that has not been appended yet.

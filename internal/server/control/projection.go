@@ -1,9 +1,7 @@
 package control
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -17,11 +15,15 @@ type projection struct {
 	head     Head
 	flags    map[string]FlagEntry
 	segments map[string]SegmentEntry
+	layers   map[string]LayerEntry
 	trials   map[string]TrialEntry // as of their last change, without journalled intervals
 	tokens   map[string]tokenEntry
 	holders  map[[32]byte]string // SHA-256 of a secret → id of its token
 
+	schedules map[string]ScheduleEntry
+
 	reserved map[string]reservation // keys of deleted flags
+	ages     map[string]ages        // of flags
 	touched  map[entity][]int64     // revisions of the changes to an entity, ascending
 	requests map[string]request     // writes with an idempotency key, by actor and key
 }
@@ -34,18 +36,13 @@ type entity struct {
 
 func (e entity) String() string { return fmt.Sprintf("%s %q", e.kind, e.key) }
 
-// reservation is what the key of a deleted flag may be used for again.
-type reservation struct {
-	kind flag.Kind
-	typ  flag.Type
-}
-
 func newProjection(head Head) *projection {
 	return &projection{
 		head:  Head{History: head.History, Hash: ""},
-		flags: map[string]FlagEntry{}, segments: map[string]SegmentEntry{},
+		flags: map[string]FlagEntry{}, segments: map[string]SegmentEntry{}, layers: map[string]LayerEntry{},
 		trials: map[string]TrialEntry{}, tokens: map[string]tokenEntry{}, holders: map[[32]byte]string{},
-		reserved: map[string]reservation{}, touched: map[entity][]int64{}, requests: map[string]request{},
+		schedules: map[string]ScheduleEntry{}, reserved: map[string]reservation{}, ages: map[string]ages{},
+		touched: map[entity][]int64{}, requests: map[string]request{},
 	}
 }
 
@@ -68,7 +65,7 @@ func (p *projection) fold(c Change) (flag.Delta, error) {
 	}
 	for i, op := range c.Ops {
 		e := entity{op.Kind, op.Key}
-		p.set(e, values[i], c.Revision)
+		kinds[e.kind].set(p, e.key, values[i], &c)
 		if list := p.touched[e]; len(list) == 0 || list[len(list)-1] != c.Revision {
 			p.touched[e] = append(list, c.Revision)
 		}
@@ -80,103 +77,14 @@ func (p *projection) fold(c Change) (flag.Delta, error) {
 	return p.delta(before), nil
 }
 
-// set puts value, or deletes the entity if it is nil.
-func (p *projection) set(e entity, value any, revision int64) {
-	switch e.kind {
-	case KindFlag:
-		if old, ok := p.flags[e.key]; ok {
-			p.reserved[e.key] = reservation{old.Kind, old.Type}
-			delete(p.flags, e.key)
-		}
-		if value != nil {
-			delete(p.reserved, e.key)
-			p.flags[e.key] = FlagEntry{Flag: value.(flag.Flag), Revision: revision}
-		}
-	case KindSegment:
-		delete(p.segments, e.key)
-		if value != nil {
-			p.segments[e.key] = SegmentEntry{Segment: value.(flag.Segment), Revision: revision}
-		}
-	case KindTrial:
-		delete(p.trials, e.key)
-		if value != nil {
-			p.trials[e.key] = TrialEntry{Trial: value.(Trial), Revision: revision}
-		}
-	case KindToken:
-		delete(p.holders, p.tokens[e.key].sum)
-		delete(p.tokens, e.key)
-		if value != nil {
-			entry := newTokenEntry(value.(tokenRecord), revision)
-			p.tokens[e.key], p.holders[entry.sum] = entry, e.key
-		}
-	}
-}
-
 // revision gives the revision of the last change to an entity that exists, else 0.
-func (p *projection) revision(e entity) int64 {
-	switch e.kind {
-	case KindFlag:
-		return p.flags[e.key].Revision
-	case KindSegment:
-		return p.segments[e.key].Revision
-	case KindTrial:
-		return p.trials[e.key].Revision
-	case KindToken:
-		return p.tokens[e.key].Revision
-	}
-	return 0
-}
-
-// decodeOp reads the value of an op strictly: what this version does not know it must not
-// pretend to serve.
-func decodeOp(op Op) (any, error) {
-	if op.Value == nil {
-		return nil, knownKind(op.Kind)
-	}
-	switch op.Kind {
-	case KindFlag:
-		f, err := flag.DecodeFlag(op.Value)
-		return f, cmp.Or(err, sameKey(op.Key, f.Key))
-	case KindSegment:
-		s, err := flag.DecodeSegment(op.Value)
-		return s, cmp.Or(err, sameKey(op.Key, s.Key))
-	case KindTrial:
-		var t Trial
-		err := decodeStrict(op.Value, &t)
-		return t, cmp.Or(err, sameKey(op.Key, t.Spec.Name))
-	case KindToken:
-		var t tokenRecord
-		err := decodeStrict(op.Value, &t)
-		return t, cmp.Or(err, sameKey(op.Key, t.ID))
-	}
-	return nil, knownKind(op.Kind)
-}
-
-func knownKind(kind EntityKind) error {
-	switch kind {
-	case KindFlag, KindSegment, KindTrial, KindToken:
-		return nil
-	}
-	return fmt.Errorf("the kind %q is unknown", kind)
-}
-
-func sameKey(key, inside string) error {
-	if key != inside {
-		return fmt.Errorf("it calls itself %q", inside)
-	}
-	return nil
-}
-
-func decodeStrict(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
-}
+func (p *projection) revision(e entity) int64 { return kinds[e.kind].revision(p, e.key) }
 
 // visible is what evaluators see of an entity; nil fields where there is nothing.
 type visible struct {
 	flag       *flag.Flag
 	segment    *flag.Segment
+	layer      *flag.Layer
 	allocation *flag.Allocation
 }
 
@@ -189,6 +97,10 @@ func (p *projection) visible(e entity) (v visible) {
 	case KindSegment:
 		if entry, ok := p.segments[e.key]; ok {
 			v.segment = &entry.Segment
+		}
+	case KindLayer:
+		if entry, ok := p.layers[e.key]; ok {
+			v.layer = &entry.Layer
 		}
 	case KindTrial:
 		entry, ok := p.trials[e.key]
@@ -211,13 +123,16 @@ func (p *projection) delta(before map[entity]visible) flag.Delta {
 		now := p.visible(e)
 		d.Flags, d.DeletedFlags = differ(d.Flags, d.DeletedFlags, e.key, was.flag, now.flag)
 		d.Segments, d.DeletedSegments = differ(d.Segments, d.DeletedSegments, e.key, was.segment, now.segment)
+		d.Layers, d.DeletedLayers = differ(d.Layers, d.DeletedLayers, e.key, was.layer, now.layer)
 		d.Allocations, d.EndedTrials = differ(d.Allocations, d.EndedTrials, e.key, was.allocation, now.allocation)
 	}
 	slices.SortFunc(d.Flags, func(a, b flag.Flag) int { return cmp.Compare(a.Key, b.Key) })
 	slices.SortFunc(d.Segments, func(a, b flag.Segment) int { return cmp.Compare(a.Key, b.Key) })
+	slices.SortFunc(d.Layers, func(a, b flag.Layer) int { return cmp.Compare(a.Key, b.Key) })
 	slices.SortFunc(d.Allocations, func(a, b flag.Allocation) int { return cmp.Compare(a.Trial, b.Trial) })
 	slices.Sort(d.DeletedFlags)
 	slices.Sort(d.DeletedSegments)
+	slices.Sort(d.DeletedLayers)
 	slices.Sort(d.EndedTrials)
 	return d
 }
@@ -241,6 +156,9 @@ func (p *projection) snapshot(environment string) flag.Set {
 	}
 	for _, entry := range p.segments {
 		set.Segments = append(set.Segments, entry.Segment)
+	}
+	for _, entry := range p.layers {
+		set.Layers = append(set.Layers, entry.Layer)
 	}
 	for _, entry := range p.trials {
 		if a, ok := entry.Spec.Allocation(entry.State); ok {

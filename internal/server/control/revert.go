@@ -9,7 +9,7 @@ import (
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
-// Revert appends a change that undoes the flags and segments of another. CodeConflict names
+// Revert appends a change that undoes the flags, segments and layers of another. CodeConflict names
 // what has been changed since; CodePrecondition for changes of trials and tokens, with the
 // command that undoes those. o.IfMatch does not apply. It reads the store.
 func (s *Service) Revert(ctx context.Context, revision int64, o WriteOptions) (Change, error) {
@@ -50,7 +50,7 @@ func (s *Service) opsBefore(ctx context.Context, revision int64) ([]Op, error) {
 	done := map[entity]bool{}
 	for _, op := range slices.Backward(c.Ops) {
 		e := entity{op.Kind, op.Key}
-		if done[e] {
+		if done[e] || e.kind == KindSchedule { // what has been carried out is not carried out again
 			continue
 		}
 		done[e] = true
@@ -67,6 +67,10 @@ func (s *Service) opsBefore(ctx context.Context, revision int64) ([]Op, error) {
 func revertible(c Change) error {
 	for _, op := range c.Ops {
 		switch op.Kind {
+		case KindSchedule:
+			if len(c.Ops) == 1 {
+				return precondition("revision %d is about schedule %q: cancel it, or make a new one", c.Revision, op.Key)
+			}
 		case KindTrial:
 			return precondition("revision %d is a step of trial %q, which goes on only forwards: stop it with the command abort", c.Revision, op.Key)
 		case KindToken:
@@ -113,56 +117,15 @@ func (p *projection) unchangedSince(ops []Op, revision int64) error {
 		revision, strings.Join(changed, ", "))}
 }
 
-// mayApply checks ops on flags and segments as the single writes do, and the set that they lead
-// to as a whole.
+// mayApply checks ops on definitions.
 func (p *projection) mayApply(ops []Op, set *flag.Set) error {
-	d := flag.Delta{History: set.History, Epoch: set.Epoch, Parent: set.Revision, Revision: set.Revision + 1}
-	for _, op := range ops {
+	edits := make([]edit, len(ops))
+	for i, op := range ops {
 		value, err := decodeOp(op)
 		if err != nil {
-			return &Error{Code: CodeInternal, Message: fmt.Sprintf("%s %q as stored cannot be read: %v", op.Kind, op.Key, err), Err: err}
+			return internalError("%s %q as stored cannot be read: %v", op.Kind, op.Key, err)
 		}
-		switch value := value.(type) {
-		case flag.Flag:
-			d.Flags = append(d.Flags, value)
-		case flag.Segment:
-			d.Segments = append(d.Segments, value)
-		default:
-			if op.Kind == KindFlag {
-				d.DeletedFlags = append(d.DeletedFlags, op.Key)
-			} else {
-				d.DeletedSegments = append(d.DeletedSegments, op.Key)
-			}
-		}
+		edits[i] = edit{entity: entity{op.Kind, op.Key}, value: value}
 	}
-	next, err := set.Apply(d)
-	if err != nil {
-		return err
-	}
-	return p.mayReach(d, &next)
-}
-
-func (p *projection) mayReach(d flag.Delta, next *flag.Set) error {
-	for _, f := range d.Flags {
-		if err := p.mayPutFlag(f, next); err != nil {
-			return err
-		}
-	}
-	for _, g := range d.Segments {
-		if err := p.mayPutSegment(g); err != nil {
-			return err
-		}
-	}
-	for _, key := range d.DeletedFlags {
-		if err := p.mayDeleteFlag(key); err != nil {
-			return err
-		}
-	}
-	for _, key := range d.DeletedSegments {
-		if err := usedBy(key, p.trialsNaming(key)); err != nil {
-			return err
-		}
-	}
-	// Which flags name a deleted segment is a question to the state that is reached.
-	return asInvalid(next.Validate())
+	return p.mayReach(set, edits)
 }

@@ -51,7 +51,7 @@ func TestRevert(t *testing.T) {
 	beta := must[control.SegmentEntry](t)(r.CreateSegment(ctx, segment("beta"), ana))
 	used := put("h", ruled)
 	_, err = r.Revert(ctx, beta.Revision, ana)
-	wantCode(t, err, control.CodeInvalid, `no segment "beta"`)
+	wantCode(t, err, control.CodePrecondition, `used by flag "h"`)
 	must[control.Change](t)(r.Revert(ctx, used, ana))
 	must[control.Change](t)(r.Revert(ctx, beta.Revision, ana))
 

@@ -27,6 +27,8 @@ type Config struct {
 	Now func() time.Time
 	// Logger gets what no caller is told of, such as a failing follow. Default: discard.
 	Logger *slog.Logger
+	// Usage tells when flags were evaluated, for StaleFlags. Nil: nobody knows.
+	Usage Usage
 	// WindowChanges and WindowBytes bound the deltas kept for streams that resume. Both bounds
 	// hold; defaults 16 384 changes and 16 MiB of changed values. Negative: keep none.
 	WindowChanges int

@@ -106,7 +106,12 @@ func (p *projection) mayStart(spec trial.Spec, set *flag.Set) error {
 		err.Fields = []FieldError{{Pointer: "/flag", Detail: "create it first"}}
 		return err
 	}
-	if !f.Enabled {
+	switch {
+	case f.Archived:
+		return precondition("trial %q: flag %q is archived: restore it first", spec.Name, spec.Flag)
+	case f.HasDefinition():
+		return precondition("trial %q: flag %q is a flagd definition, which a trial cannot divide: make it a flag with variants first", spec.Name, spec.Flag)
+	case !f.Enabled:
 		return precondition("trial %q: flag %q is disabled, so nobody would get either variant: enable it first", spec.Name, spec.Flag)
 	}
 	if err := spec.Validate(*set); err != nil {

@@ -28,7 +28,7 @@ func (w *window) push(d flag.Delta, c Change) {
 	}
 	size := deltaOverhead
 	for _, op := range c.Ops {
-		if op.Kind == KindFlag || op.Kind == KindSegment || len(d.Allocations) > 0 {
+		if op.Kind == KindFlag || op.Kind == KindSegment || op.Kind == KindLayer || len(d.Allocations) > 0 {
 			size += len(op.Key) + len(op.Value)
 		}
 	}

@@ -17,7 +17,8 @@ type write struct {
 	plan func(*projection) (plan, error)
 }
 
-// plan is what a write does to the log.
+// plan is what a write does to the log; without ops it does nothing, and the change is the zero
+// value.
 type plan struct {
 	ops      []Op
 	interval *IntervalRow
@@ -52,7 +53,7 @@ func (s *Service) commit(ctx context.Context, o WriteOptions, w write) (Change, 
 			}
 		}
 		draft, head, before, err := s.draft(o, w, req)
-		if err != nil {
+		if err != nil || len(draft.Ops) == 0 {
 			return Change{}, err
 		}
 		if o.DryRun {
@@ -80,7 +81,7 @@ func (s *Service) draft(o WriteOptions, w write, req request) (d Draft, head Hea
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	p, err := w.plan(s.state)
-	if err != nil {
+	if err != nil || len(p.ops) == 0 {
 		return Draft{}, Head{}, 0, err
 	}
 	d = Draft{Actor: o.Actor, Reason: o.Reason, IdempotencyKey: req.key(), Time: s.cfg.Now().UTC(), Ops: p.ops, Interval: p.interval}
