@@ -97,7 +97,10 @@ func (c *converter) value(value any, depth int) (to any, changed bool) {
 	case map[string]any:
 		return c.object(v, depth+1)
 	case []any:
-		return c.list(v, depth+1)
+		if list, changed := c.list(v, depth+1); changed {
+			return list, true
+		}
+		return value, false
 	case time.Time:
 		return v.Format(time.RFC3339Nano), true
 	case json.Number:

@@ -60,9 +60,7 @@ func stateAfter(err error) of.State {
 }
 
 // run sends events until ctx ends.
-func (f *follower) run(ctx context.Context) {
-	updates := make(chan seatrial.Update)
-	go f.watch(ctx, updates)
+func (f *follower) run(ctx context.Context, updates <-chan seatrial.Update) {
 	settled := time.NewTimer(settle)
 	defer settled.Stop()
 	for ctx.Err() == nil {
@@ -82,10 +80,9 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// watch hands the updates over. It must not wait for handlers of events, for then it could not be
-// told of Init.
-func (f *follower) watch(ctx context.Context, updates chan<- seatrial.Update) {
-	for u := range f.provider.client.Watch(ctx) {
+// handOver passes updates on, to one who waits for other things, too.
+func handOver(ctx context.Context, next func() (seatrial.Update, bool), updates chan<- seatrial.Update) {
+	for u, more := next(); more; u, more = next() {
 		select {
 		case updates <- u:
 		case <-ctx.Done():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	of "github.com/open-feature/go-sdk/openfeature"
 	"github.com/seatrial/seatrial"
@@ -63,7 +64,14 @@ func (p *Provider) follow(l *life) {
 	defer p.mu.Unlock()
 	if !l.followed && l.ended.Err() == nil {
 		l.followed = true
-		go l.follower.run(l.ended)
+		next, stop := iter.Pull(p.client.Watch(l.ended))
+		next() // what later updates are compared with
+		updates := make(chan seatrial.Update)
+		go func() {
+			defer stop()
+			handOver(l.ended, next, updates)
+		}()
+		go l.follower.run(l.ended, updates)
 	}
 }
 

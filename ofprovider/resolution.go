@@ -2,6 +2,7 @@ package ofprovider
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 
 	of "github.com/open-feature/go-sdk/openfeature"
@@ -36,27 +37,43 @@ func resolutionError(key string, code seatrial.ErrorCode, m *seatrial.Metadata) 
 	return of.NewGeneralResolutionError(fmt.Sprintf("flag %q: %s", key, code))
 }
 
-// flagSet is the metadata of flags without any of their own; nearly all have this.
+// maxVersions bounds the metadata that is kept. More trials at once are rare, and cost time only.
+const maxVersions = 256
+
+// flagSet is the metadata of one environment's flags, by the version of the trial that runs on the
+// flag; empty: none. It does not change.
 type flagSet struct {
 	id       string
-	metadata of.FlagMetadata
+	versions map[string]of.FlagMetadata
 }
 
 // flagMetadata gives a flag's metadata. The SDK copies it, so that one map serves for many
 // evaluations; nobody else must write to it.
 func (p *Provider) flagMetadata(m *seatrial.Metadata) of.FlagMetadata {
-	if m.FlagVersion != "" {
-		return of.FlagMetadata{metadataFlagSet: m.FlagSetID, metadataVersion: m.FlagVersion}
-	}
 	if m.FlagSetID == "" {
 		return nil
 	}
 	known := p.metadata.Load()
-	if known == nil || known.id != m.FlagSetID {
-		known = &flagSet{m.FlagSetID, of.FlagMetadata{metadataFlagSet: m.FlagSetID}}
-		p.metadata.Store(known)
+	if known != nil && known.id == m.FlagSetID {
+		if metadata, ok := known.versions[m.FlagVersion]; ok {
+			return metadata
+		}
 	}
-	return known.metadata
+	metadata := of.FlagMetadata{metadataFlagSet: m.FlagSetID}
+	if m.FlagVersion != "" {
+		metadata[metadataVersion] = m.FlagVersion
+	}
+	p.metadata.Store(known.with(m, metadata))
+	return metadata
+}
+
+// with gives the flag set with one more entry. Of two that are added at once one may be lost.
+func (s *flagSet) with(m *seatrial.Metadata, metadata of.FlagMetadata) *flagSet {
+	next := &flagSet{m.FlagSetID, map[string]of.FlagMetadata{m.FlagVersion: metadata}}
+	if s != nil && s.id == m.FlagSetID && len(s.versions) < maxVersions {
+		maps.Copy(next.versions, s.versions)
+	}
+	return next
 }
 
 // eventMetadata gives the metadata of an event: the flag set and its revision.
