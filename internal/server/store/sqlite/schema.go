@@ -49,6 +49,14 @@ var migrations = []string{
 		sum      BLOB    NOT NULL,
 		UNIQUE (trial, attempt, seq)
 	);`,
+
+	// Parts of member lists. The data comes last, so that looking at the others reads none of it.
+	`CREATE TABLE blobs (
+		id     INTEGER PRIMARY KEY,
+		digest TEXT    NOT NULL UNIQUE, -- hex SHA-256 of data
+		put_at INTEGER NOT NULL,        -- last time, milliseconds
+		data   BLOB    NOT NULL
+	);`,
 }
 
 // migrate brings the schema up to date, each step in one transaction.
