@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
@@ -19,6 +20,7 @@ import (
 type rig struct {
 	t        testing.TB
 	server   *Server
+	mu       sync.Mutex
 	services map[string]*control.Service // by environment
 	tokens   map[string]string           // secrets, by role; "elsewhere" is an SDK key for staging only
 	ids      map[string]string           // of the tokens
@@ -68,10 +70,19 @@ func (r *rig) resolve(p control.Principal, environment string) (*control.Service
 	if !p.May(environment) {
 		return nil, &control.Error{Code: control.CodePermission, Message: "the key is for another environment"}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if s := r.services[environment]; s != nil {
 		return s, nil
 	}
 	return nil, &control.Error{Code: control.CodeNotFound, Message: "there is no environment " + environment}
+}
+
+// drop deletes an environment.
+func (r *rig) drop(environment string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.services, environment)
 }
 
 func (r *rig) token(name string, t control.NewToken) {

@@ -46,6 +46,7 @@ func (s *site) current() (*plates, error) {
 	}
 	made := newPlates(view, snapshot)
 	s.plates.Store(made)
+	s.latest() // whoever asks for a stream after this state knows it
 	return made, nil
 }
 

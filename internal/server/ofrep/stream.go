@@ -105,12 +105,14 @@ type stream struct {
 	who    *http.Request
 	w      http.ResponseWriter
 	out    *http.ResponseController
+	at     control.Head // the state that was looked at last
 	known  control.Head // the newest change that the client has been told of, or came with
 }
 
 // greet tells a client that is behind, or may be, to ask again. Any other gets its position, so
 // that it can name that when it comes back.
 func (st *stream) greet(lastEventID string, now time.Time) bool {
+	st.at = st.caller.site.service.Head() // before the look: what comes in between must not be lost
 	newest := st.caller.site.latest()
 	history, revision, named := parsePosition(lastEventID)
 	st.known = newest.head
@@ -128,13 +130,12 @@ func (st *stream) run(ctx context.Context) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(st.server.stopping, func() { cancel(errStopping) })()
-	at := st.caller.site.service.Head()
 	due := time.Now().Add(keepAliveEvery)
 	for ok := true; ok; {
-		view, err := st.wait(ctx, at, due)
+		view, err := st.wait(ctx, due)
 		switch {
 		case err == nil:
-			at = view.Head
+			st.at = view.Head
 			ok = st.valid() && st.tell(ctx)
 		case errors.Is(err, errKeepAlive):
 			due = time.Now().Add(keepAliveEvery)
@@ -148,15 +149,15 @@ func (st *stream) run(ctx context.Context) {
 	}
 }
 
-// wait gives the newest state as soon as it is not the one at hand, or errKeepAlive at the time
-// due, or why the stream ends.
-func (st *stream) wait(ctx context.Context, at control.Head, due time.Time) (*control.View, error) {
+// wait gives the newest state as soon as it is not the one that was looked at, or errKeepAlive at
+// the time due, or why the stream ends.
+func (st *stream) wait(ctx context.Context, due time.Time) (*control.View, error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, due, errKeepAlive)
 	defer cancel()
 	if ctx.Err() != nil { // a busy log must not starve what is due
 		return nil, context.Cause(ctx)
 	}
-	return st.caller.site.service.WaitSnapshot(ctx, at)
+	return st.caller.site.service.WaitSnapshot(ctx, st.at)
 }
 
 // valid reports whether the credential still holds, for the same flags. A revoked one makes the
