@@ -59,15 +59,16 @@ func stateAfter(err error) of.State {
 	return of.ErrorState
 }
 
-// run sends events until ctx ends.
+// run sends events until ctx ends, or the client is closed.
 func (f *follower) run(ctx context.Context, updates <-chan seatrial.Update) {
 	settled := time.NewTimer(settle)
 	defer settled.Stop()
-	for ctx.Err() == nil {
+	for open := true; ctx.Err() == nil; {
+		var u seatrial.Update
 		select {
 		case <-ctx.Done():
 			return
-		case u := <-updates:
+		case u, open = <-updates:
 			f.tellChange(ctx, &u)
 		case <-f.wake:
 		case <-settled.C:
@@ -76,6 +77,12 @@ func (f *follower) run(ctx context.Context, updates <-chan seatrial.Update) {
 			settled.Reset(wait)
 		} else {
 			f.tellState(ctx)
+			if !open {
+				return
+			}
+		}
+		if !open {
+			updates = nil
 		}
 	}
 }

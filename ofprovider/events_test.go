@@ -98,6 +98,26 @@ func flagsOf(set any) (parts []any) {
 	return parts
 }
 
+// A closed client ends events: nothing goes on behind a provider that nobody shuts down.
+func TestClosedClientEndsEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newPlane(t, flags()).open()
+		p := ofprovider.New(client)
+		if err := p.Init(of.EvaluationContext{}); err != nil {
+			t.Fatal(err)
+		}
+		_ = client.Close(t.Context())
+		wantTypes(t, "soon after Init", received(p))
+		time.Sleep(2 * time.Second)
+		events := received(p)
+		wantTypes(t, "closed", events, of.ProviderError)
+		wantText(t, "message", events[0].Message, "closed")
+		if got := p.StringEvaluation(t.Context(), "string", "", nil); got.Value != "text" {
+			t.Errorf("evaluation: %+v", got)
+		}
+	})
+}
+
 // While nobody reads, changes become one event, and the client goes on.
 func TestEventsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -58,17 +58,21 @@ func (p *Provider) begin() *life {
 	return p.life
 }
 
-// follow has events sent from now on, unless they are already.
+// follow has events sent from now on, unless they are already, or the client is closed.
 func (p *Provider) follow(l *life) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !l.followed && l.ended.Err() == nil {
 		l.followed = true
 		next, stop := iter.Pull(p.client.Watch(l.ended))
-		next() // what later updates are compared with
+		if first, more := next(); !more || first.Status.State == seatrial.StateClosed {
+			stop()
+			return
+		} // else it is what later updates are compared with
 		updates := make(chan seatrial.Update)
 		go func() {
 			defer stop()
+			defer close(updates)
 			handOver(l.ended, next, updates)
 		}()
 		go l.follower.run(l.ended, updates)
