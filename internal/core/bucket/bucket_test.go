@@ -9,10 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/twmb/murmur3"
 	"pgregory.net/rapid"
 )
+
+// totalWeight is that of package flag, which builds on this one.
+const totalWeight = 100_000
 
 // Property: however the text is cut into absorbed parts, the hash is murmur3_x86_32 of the whole.
 func TestHashIsMurmur3(t *testing.T) {
@@ -54,7 +56,7 @@ func TestFractionalVectors(t *testing.T) {
 			t.Errorf("bucket of %d in %d is %d, want %d", v.Hash, v.Total, got, v.Bucket)
 		}
 	}
-	if Of(math.MaxUint32, flag.TotalWeight) != flag.TotalWeight-1 || Of(5, 0) != 0 {
+	if Of(math.MaxUint32, totalWeight) != totalWeight-1 || Of(5, 0) != 0 {
 		t.Error("the last bucket is not the last of the total")
 	}
 }
@@ -138,11 +140,11 @@ func TestSharesAreAsAskedFor(t *testing.T) {
 			salt := NewSeed(fmt.Sprintf("flag-%d", f))
 			buckets := make([]uint32, population)
 			for i, unit := range units {
-				buckets[i] = Of(salt.Sum(unit), flag.TotalWeight)
+				buckets[i] = Of(salt.Sum(unit), totalWeight)
 			}
 			slices.Sort(buckets)
 			for _, p := range []float64{0.01, 0.05, 0.1, 0.5, 0.9} {
-				in, _ := slices.BinarySearch(buckets, uint32(p*flag.TotalWeight))
+				in, _ := slices.BinarySearch(buckets, uint32(p*totalWeight))
 				sd := math.Abs(float64(in)-p*population) / math.Sqrt(population*p*(1-p))
 				if sd > 5 {
 					t.Errorf("%s: flag %d at %v has %d of %d units", name, f, p, in, population)
@@ -165,7 +167,7 @@ func TestFlagsAreIndependent(t *testing.T) {
 		for f := range in {
 			salt := NewSeed(fmt.Sprintf("flag-%d", f))
 			for i := range population {
-				in[f] = append(in[f], Of(salt.Sum(id(i)), flag.TotalWeight) < flag.TotalWeight/10)
+				in[f] = append(in[f], Of(salt.Sum(id(i)), totalWeight) < totalWeight/10)
 			}
 		}
 		for a := range in {

@@ -2,20 +2,22 @@
 // Snapshot; Flag.Evaluate reads it without locks, I/O, panics or (on the simple paths)
 // allocations.
 //
-// Order of decision: disabled → rules in order → running trials (allocations) → default
-// variant. A rule that a person wrote beats the trial; what falls through the rules is the
-// trial's audience.
+// Order of decision: disabled or archived → prerequisites that are not met → overrides → rules in
+// order → running trials (allocations) → default variant. A rule that a person wrote beats the
+// trial; what falls through the rules is the trial's audience. Splits of rules and trials pass by
+// the units that a layer keeps for other flags or holds out. A flagd definition decides by itself,
+// as flagd does.
 package eval
 
 // Reason says why an evaluation gave its value, in OpenFeature's words.
 type Reason string
 
-// The reasons. STATIC is never given while a trial runs on the flag.
+// The reasons. STATIC is never given where anything could have decided otherwise.
 const (
-	ReasonStatic         Reason = "STATIC"          // no rules, no trial
-	ReasonTargetingMatch Reason = "TARGETING_MATCH" // a rule served a variant
+	ReasonStatic         Reason = "STATIC"          // no prerequisites, overrides, rules or trials
+	ReasonTargetingMatch Reason = "TARGETING_MATCH" // an override, a rule or a definition's targeting served a variant
 	ReasonSplit          Reason = "SPLIT"           // a split or a trial decided by hash
-	ReasonDefault        Reason = "DEFAULT"         // nothing matched
+	ReasonDefault        Reason = "DEFAULT"         // nothing matched, or a prerequisite is not met
 	ReasonDisabled       Reason = "DISABLED"
 	ReasonError          Reason = "ERROR"
 )
@@ -29,6 +31,8 @@ const (
 	ErrorTypeMismatch        ErrorCode = "TYPE_MISMATCH"
 	ErrorTargetingKeyMissing ErrorCode = "TARGETING_KEY_MISSING"
 	ErrorProviderNotReady    ErrorCode = "PROVIDER_NOT_READY"
+	ErrorParse               ErrorCode = "PARSE_ERROR"     // a definition cannot be evaluated
+	ErrorInvalidContext      ErrorCode = "INVALID_CONTEXT" // for who reads contexts; evaluation takes any
 	ErrorGeneral             ErrorCode = "GENERAL"
 )
 
@@ -43,11 +47,13 @@ const (
 )
 
 // Context is what a decision may depend on: the targeting key and attributes. Attribute values
-// are string, bool, any int or float, or []string / []any of those; anything else
-// matches nothing.
+// are string, bool, any int or float, time.Time (for before and after), []string / []any of those,
+// or objects (map[string]any, map[string]string), into which dotted names go; anything else exists,
+// but matches nothing.
 type Context struct {
 	TargetingKey string
 	Attributes   map[string]any
+	Time         int64 // Unix seconds, for flags of which UsesTime is true; 0 is unknown
 }
 
 // Result is the outcome of one evaluation. The zero Variant with no Error means: use the code

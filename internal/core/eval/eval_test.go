@@ -77,7 +77,7 @@ func TestConditions(t *testing.T) {
 		{"truth is no number", clause("x", flag.OpLess, "5"), true, false},
 		{"exists", clause("x", flag.OpExists), "", true}, {"false exists", clause("x", flag.OpExists), false, true},
 		{"absent", clause("x", flag.OpExists), "absent", false}, {"nil", clause("x", flag.OpExists), nil, false},
-		{"unknown kind", clause("x", flag.OpExists), struct{}{}, false},
+		{"any kind exists", clause("x", flag.OpExists), struct{}{}, true},
 		{"list of text", clause("x", flag.OpIn, `"b"`), []string{"a", "b"}, true},
 		{"list without", clause("x", flag.OpIn, `"c"`), []string{"a", "b"}, false},
 		{"mixed list", clause("x", flag.OpGreater, "5"), []any{"a", 6}, true},

@@ -1,71 +1,79 @@
 package eval
 
-import (
-	"github.com/seatrial/seatrial/internal/core/bucket"
-	"github.com/seatrial/seatrial/internal/core/flag"
-)
-
-// nobody is the context of an evaluation without one. It is only read.
-var nobody Context
-
 // Evaluate decides for one unit, in the order given in the package's documentation. A nil c is a
 // unit without targeting key and attributes. A split or a trial that needs a key which the
 // context lacks is passed over.
 //
-// It takes no lock, does no I/O and does not allocate.
+// It takes no lock and does no I/O. Structured flags do not allocate.
 func (f *Flag) Evaluate(c *Context) Result {
 	if f == nil {
 		return Result{Reason: ReasonError, Error: ErrorFlagNotFound}
 	}
-	if c == nil {
-		c = &nobody
+	if f.settled {
+		return f.fallback
 	}
-	if !f.enabled {
-		return Result{Reason: ReasonDisabled}
+	u := newUnit(c, f.key)
+	return f.result(f.decide(&u))
+}
+
+// decision is what an evaluation comes to.
+type decision struct {
+	variant int // noVariant: the code default
+	reason  Reason
+	err     ErrorCode
+	trial   *TrialRef
+	role    Role
+}
+
+// result gives the decision in public words.
+func (f *Flag) result(d decision) Result {
+	if d.variant == noVariant {
+		return Result{Reason: d.reason, Error: d.err}
 	}
+	v := &f.variants[d.variant]
+	return Result{Variant: v.Name, Value: v.Value, Reason: d.reason, Trial: d.trial, Role: d.role}
+}
+
+// decide is the order of decision.
+func (f *Flag) decide(u *unit) decision {
+	if f.settled {
+		return f.byDefault()
+	}
+	if f.definition != nil {
+		return f.decideByDefinition(u)
+	}
+	for i := range f.needs {
+		if !f.needs[i].met(u) {
+			return f.byDefault()
+		}
+	}
+	if len(f.overrides) > 0 && u.key != "" {
+		if variant, ok := f.overrides[u.key]; ok {
+			return decision{variant: variant, reason: ReasonTargetingMatch}
+		}
+	}
+	tries := f.gate.admits(u)
 	for i := range f.rules {
-		if variant, reason := f.rules[i].decide(c); variant != noVariant {
-			return f.serve(variant, reason)
+		r := &f.rules[i]
+		switch {
+		case r.split != nil && !tries || !r.when.matches(u):
+		case r.split == nil:
+			return decision{variant: r.serve, reason: ReasonTargetingMatch}
+		default:
+			if variant := r.split.choose(u); variant != noVariant {
+				return decision{variant: variant, reason: ReasonSplit}
+			}
 		}
 	}
-	for i := range f.trials {
-		if variant, role := f.trials[i].assign(c); role != RoleNone {
-			result := f.serve(variant, ReasonSplit)
-			result.Trial, result.Role = f.trials[i].ref, role
-			return result
+	if tries {
+		for i := range f.trials {
+			if variant, role := f.trials[i].assign(u); role != RoleNone {
+				return decision{variant: variant, reason: ReasonSplit, trial: f.trials[i].ref, role: role}
+			}
 		}
 	}
-	return f.fallback
+	return f.byDefault()
 }
 
-func (f *Flag) serve(variant int, reason Reason) Result {
-	v := &f.variants[variant]
-	return Result{Variant: v.Name, Value: v.Value, Reason: reason}
-}
-
-// decide gives the variant that the rule serves to the unit, or noVariant.
-func (r *rule) decide(c *Context) (variant int, reason Reason) {
-	if !r.when.matches(c) {
-		return noVariant, ""
-	}
-	if r.split == nil {
-		return r.serve, ReasonTargetingMatch
-	}
-	return r.split.choose(c), ReasonSplit
-}
-
-// choose gives the variant whose half-open share holds the unit's bucket, or noVariant if the
-// bucket was left free or the unit cannot be hashed.
-func (s *split) choose(c *Context) int {
-	hash, ok := hashUnit(s.seed, c, s.by)
-	if !ok {
-		return noVariant
-	}
-	place := bucket.Of(hash, flag.TotalWeight)
-	for i := range s.shares {
-		if place < s.shares[i].end {
-			return s.shares[i].variant
-		}
-	}
-	return noVariant
-}
+// byDefault decides where nothing else applies.
+func (f *Flag) byDefault() decision { return decision{variant: f.standard, reason: f.fallback.Reason} }

@@ -1,46 +1,59 @@
 package eval
 
-import (
-	"math"
-	"strconv"
+import "github.com/seatrial/seatrial/internal/core/bucket"
 
-	"github.com/seatrial/seatrial/internal/core/bucket"
-	"github.com/seatrial/seatrial/internal/core/flag"
-)
+// targetingKey is the attribute that stands for Context.TargetingKey.
+const targetingKey = "targetingKey"
 
-// hashUnit hashes the attribute named by, the targeting key if by is empty. False means that
-// the context has nothing there to tell units apart: it is missing, an empty string, a boolean,
-// a fraction or a list.
+// unit is the context of one evaluation, and what was read from it: rules often ask for the same
+// attribute one after another. It lives on the stack of the evaluation.
+type unit struct {
+	key        string
+	attributes map[string]any
+	time       int64
+	flag       string // that is being evaluated
+	read       [4]reading
+}
+
+// reading is an attribute's value.
+type reading struct {
+	of    *path
+	value any
+}
+
+// newUnit gives the unit of an evaluation of the flag; a nil context is nobody's.
+func newUnit(c *Context, flag string) unit {
+	if c == nil {
+		return unit{flag: flag}
+	}
+	return unit{key: c.TargetingKey, attributes: c.Attributes, time: c.Time, flag: flag}
+}
+
+// value gives the value of an attribute, nil if it is missing. The targeting key is not an
+// attribute here.
+func (u *unit) value(p *path) any {
+	at := &u.read[p.slot%uint8(len(u.read))]
+	if at.of != p {
+		at.of, at.value = p, p.in(u.attributes)
+	}
+	return at.value
+}
+
+// hash hashes the attribute at p, the targeting key if p is nil. False means that the context has
+// nothing there to tell units apart: it is missing, an empty string, a boolean, a fraction or a
+// list.
 //
 // Integers of every type, and floats that hold one exactly, hash as their decimal digits. So a
 // number that came as JSON lands in the bucket of the same number in Go.
-func hashUnit(s bucket.Seed, c *Context, by string) (uint32, bool) {
-	if by == "" || by == targetingKey {
-		return s.Sum(c.TargetingKey), c.TargetingKey != ""
+func (u *unit) hash(s *bucket.Seed, p *path) (uint32, bool) {
+	if p == nil {
+		return s.Sum(u.key), u.key != ""
 	}
-	value := c.Attributes[by]
+	value := u.value(p)
 	if text, ok := value.(string); ok {
 		return s.Sum(text), text != ""
 	}
 	var buffer [24]byte
 	digits, ok := appendInteger(buffer[:0], value)
 	return s.Sum(string(digits)), ok // at most 20 bytes: converted on the stack
-}
-
-func appendInteger(to []byte, value any) ([]byte, bool) {
-	switch value := value.(type) {
-	case int:
-		return strconv.AppendInt(to, int64(value), 10), true
-	case int64:
-		return strconv.AppendInt(to, value, 10), true
-	case uint:
-		return strconv.AppendUint(to, uint64(value), 10), true
-	case uint64:
-		return strconv.AppendUint(to, value, 10), true
-	}
-	f, ok := toFloat(value)
-	if !ok || f != math.Trunc(f) || math.Abs(f) > flag.MaxInteger {
-		return nil, false
-	}
-	return strconv.AppendInt(to, int64(f), 10), true
 }

@@ -1,14 +1,18 @@
 package flag
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/seatrial/seatrial/internal/core/targeting"
+)
 
 // maxNesting bounds the depth of a document: a condition of MaxDepth levels takes two levels of
 // JSON each (object and list), and stands a few levels down.
 const maxNesting = 2*MaxDepth + 8
 
-// maxLogic bounds the depth of a document in JsonLogic, which nests where rules are a list. What
-// compiles it has its own, lower bound.
-const maxLogic = 2_000
+// maxLogic bounds the depth of a document in JsonLogic: an operator takes two levels of JSON
+// (object and list), and stands a few levels down.
+const maxLogic = 2*targeting.MaxDepth + 8
 
 // The shapes of the documents. A test compares them with the struct tags, so none is forgotten.
 var (

@@ -2,8 +2,10 @@ package flag
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
+	"strings"
+
+	"github.com/seatrial/seatrial/internal/core/targeting"
 )
 
 // definition checks a flagd definition and that the flag has nothing that would compete with it.
@@ -29,24 +31,35 @@ func (v *validator) definition(at path, f *Flag) {
 	d, err := v.parsed(f)
 	if err != nil {
 		v.problem(at.to("definition"), err)
-	} else if d.typ != f.Type && slices.Contains(types, f.Type) {
-		v.add(at.to("type"), "the definition's variants are of type %s; make the flag's type the same", d.typ)
+	} else if Type(d.Type) != f.Type && slices.Contains(types, f.Type) {
+		v.add(at.to("type"), "the definition's variants are of type %s; make the flag's type the same", d.Type)
 	}
 }
 
-// evaluator checks the rule of a segment.
+// evaluator checks the rule of a segment. It cannot name other segments.
 func (v *validator) evaluator(at path, rule json.RawMessage) {
-	if err := checkRule(rule); err != nil {
+	if _, err := targeting.Compile(rule, nil); err != nil {
 		v.problem(at, err)
 	}
 }
 
-// problem records an error of a definition or a rule at its place inside of it.
-func (v *validator) problem(at path, err error) { v.check(at, err) }
+// problem records an error of a definition or a rule at its place inside of it. What is wrong with
+// the rule of a segment that a definition names is said there, too.
+func (v *validator) problem(at path, err error) {
+	inside, ok := err.(*targeting.Error)
+	switch {
+	case !ok:
+		v.check(at, err)
+	case strings.HasPrefix(inside.Pointer, "/$evaluators/"):
+		v.check(at, err)
+	default:
+		v.Add(at.String()+inside.Pointer, "%s", inside.Detail)
+	}
+}
 
 // variantsOf gives the names of the variants that a flag can give, also one with a definition;
 // none if the definition cannot be read.
-func (v *validator) variantsOf(f *Flag) []string {
+func (v *validator) variantsOf(f *Flag) (names []string) {
 	if !f.HasDefinition() {
 		return slices.Collect(f.names())
 	}
@@ -54,46 +67,13 @@ func (v *validator) variantsOf(f *Flag) []string {
 	if err != nil {
 		return nil
 	}
-	return d.variants
+	for i := range d.Variants {
+		names = append(names, d.Variants[i].Name)
+	}
+	return names
 }
 
-// parsed is what validation wants to know of a flagd definition.
-type parsed struct {
-	typ      Type
-	variants []string
-}
-
-func (v *validator) parsed(f *Flag) (parsed, error) {
-	return parseDefinition(f.Definition, v.evaluatorRules())
-}
-
-func parseDefinition(raw json.RawMessage, _ map[string]json.RawMessage) (p parsed, err error) {
-	var d struct {
-		State    string
-		Variants map[string]any
-	}
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return p, fmt.Errorf("is not a flagd definition: %w", err)
-	}
-	for name, value := range d.Variants {
-		p.variants = append(p.variants, name)
-		switch value.(type) {
-		case bool:
-			p.typ = TypeBoolean
-		case string:
-			p.typ = TypeString
-		case float64:
-			p.typ = TypeFloat
-		default:
-			p.typ = TypeObject
-		}
-	}
-	return p, nil
-}
-
-func checkRule(raw json.RawMessage) error {
-	if !json.Valid(raw) {
-		return fmt.Errorf("is not JSON; write JsonLogic")
-	}
-	return nil
+// parsed reads the definition, whose $refs are segments with a rule.
+func (v *validator) parsed(f *Flag) (*targeting.Definition, error) {
+	return targeting.ParseDefinition(f.Definition, v.evaluatorRules())
 }

@@ -191,7 +191,7 @@ const (
 	OpInCIDR  Op = "inCIDR"  // IP address (text) in one of Values, networks such as 10.0.0.0/8
 
 	// Semantic versions, one value, as flagd's sem_ver compares: a leading v and missing parts
-	// (1, 1.2) are allowed, build metadata is ignored.
+	// (1, 1.2) are allowed, build metadata is ignored. Lists have no version.
 	OpVersionEquals    Op = "semver="
 	OpVersionNotEquals Op = "semver!="
 	OpVersionLess      Op = "semver<"

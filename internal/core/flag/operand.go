@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+
+	"github.com/seatrial/seatrial/internal/core/semver"
 )
 
 // operand says which values an operator takes.
@@ -90,7 +92,7 @@ func checkInstant(text string) error {
 }
 
 func checkVersion(text string) error {
-	if text == "" {
+	if _, ok := semver.Parse(text); !ok {
 		return fmt.Errorf("%.40q is not a semantic version; write it as 1.2.3", text)
 	}
 	return nil

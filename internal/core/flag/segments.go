@@ -25,10 +25,6 @@ func (v *validator) segment(at path, s *Segment) {
 	if len(s.Members) > 0 || s.When != nil || s.List != nil {
 		v.add(at.to("rule"), "a segment with a rule has nothing else; remove members, when and list, or the rule")
 	}
-	if len(s.Rule) > MaxFlagBytes {
-		v.add(at.to("rule"), "has %d bytes; at most %d are allowed", len(s.Rule), MaxFlagBytes)
-		return
-	}
 	v.evaluator(at.to("rule"), s.Rule)
 }
 

@@ -193,6 +193,17 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"definition and schema", func(s *Set) { s.Flags[4].Schema = []byte("{}") }, "/flags/4/schema", "remove one of the two"},
 		{"definition of a fault", func(s *Set) { s.Flags[4].Kind, s.Flags[4].Type = KindFault, TypeObject }, "/flags/4/kind", "has no definition"},
 		{"definition's type", func(s *Set) { s.Flags[4].Type = TypeString }, "/flags/4/type", "are of type boolean"},
+		{"definition's state", func(s *Set) { s.Flags[4].Definition = []byte(`{"state":"ON","variants":{"on":true}}`) }, "/flags/4/definition/state", "ENABLED"},
+		{"definition's operator", func(s *Set) {
+			s.Flags[4].Definition = []byte(`{"state":"ENABLED","variants":{"on":true},"targeting":{"iff":[1]}}`)
+		}, "/flags/4/definition/targeting/iff", "is no operator"},
+		{"definition's evaluator", func(s *Set) { s.Segments[1].Key = "other" }, "/flags/4/definition/targeting/if/0/$ref", `no evaluator "logic"`},
+		{"evaluator with a condition", func(s *Set) {
+			s.Segments[1].Rule, s.Segments[1].When = nil, &Condition{Attribute: "x", Op: OpExists}
+		}, "/flags/4/definition/targeting/if/0/$ref", `no evaluator "logic"`},
+		{"broken evaluator", func(s *Set) { s.Segments[1].Rule = []byte(`{"iff":[1]}`) }, "/segments/1/rule/iff", "is no operator"},
+		{"evaluator with a reference", func(s *Set) { s.Segments[1].Rule = []byte(`{"$ref":"logic"}`) }, "/segments/1/rule/$ref", `no evaluator "logic"`},
+		{"version", clause(OpVersionMajor, `"1.x"`), "/flags/0/rules/0/when/values/0", "write it as 1.2.3"},
 		{"trial on a definition", alloc(func(a *Allocation) { a.Flag = "raw" }), "/allocations/0/flag", "is a flagd definition"},
 		{"trial on an archived flag", first(func(f *Flag) { f.Archived = true }), "/allocations/0/flag", "before archiving"},
 
@@ -217,7 +228,7 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"rule and members", func(s *Set) { s.Segments[1].Members = []string{"u"} }, "/segments/1/rule", "has nothing else"},
 		{"rule and condition", func(s *Set) { s.Segments[1].When = &Condition{Attribute: "x", Op: OpExists} }, "/segments/1/rule", "has nothing else"},
 		{"rule and list", func(s *Set) { s.Segments[1].List = s.Segments[0].List }, "/segments/1/rule", "has nothing else"},
-		{"long rule", func(s *Set) { s.Segments[1].Rule = []byte(`"` + strings.Repeat("x", MaxFlagBytes) + `"`) }, "/segments/1/rule", "at most 262144"},
+		{"long rule", func(s *Set) { s.Segments[1].Rule = []byte(`"` + strings.Repeat("x", MaxFlagBytes) + `"`) }, "/segments/1/rule", "at most 65536"},
 		{"hash key", list(func(l *List) { l.HashKey = strings.Repeat("F", 32) }), "/segments/0/list/hashKey", "32 hex digits"},
 		{"count", list(func(l *List) { l.Count = 10_000_001 }), "/segments/0/list/count", "between 0 and 10000000"},
 		{"negative count", list(func(l *List) { l.Count = -1 }), "/segments/0/list/count", "between 0 and 10000000"},
