@@ -93,7 +93,8 @@ func newRoot(a *app) *cobra.Command {
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no narration on standard error")
 	root.AddCommand(newServe(a), newDev(a), newDemo(a), newLogin(a), newLogout(a),
 		newFlag(a), newSegment(a), newEnv(a), newRollout(a), newChaos(a), newToken(a),
-		newTrace(a), newEval(a), newChange(a), newVersion(a))
+		newApply(a), newDiff(a), newValidate(a), newExport(a),
+		newTrace(a), newEval(a), newExplain(a), newChange(a), newVersion(a))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkOutput() }
 	root.SetUsageTemplate(usageTemplate)
 	beStrict(root)

@@ -143,9 +143,14 @@ func (a *app) printDiff(d flagDiff) error {
 		}
 		return writeTSV(a.out, rows)
 	}
+	return a.writeDiff(d.Lines)
+}
+
+// writeDiff shows a difference to people.
+func (a *app) writeDiff(lines []lineDiff) error {
 	marks := map[string]mark{"+": markGood, "-": markBad, " ": markQuiet}
 	var b strings.Builder
-	for _, l := range d.Lines {
+	for _, l := range lines {
 		b.WriteString(a.style.paint(marks[l.Op], l.Op+" "+l.Line) + "\n")
 	}
 	_, err := io.WriteString(a.out, b.String())

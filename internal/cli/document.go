@@ -17,7 +17,7 @@ const maxDocument = 16 << 20
 // readDocument reads a JSON or YAML file, "-" is standard input, and gives it as JSON. A file
 // named .json is JSON; everything else is read as YAML, of which JSON is a part.
 func (a *app) readDocument(path string) (json.RawMessage, error) {
-	data, err := a.readInput(path)
+	data, err := a.readInput(path, maxDocument)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (a *app) readDocument(path string) (json.RawMessage, error) {
 	return converted, nil
 }
 
-func (a *app) readInput(path string) ([]byte, error) {
+func (a *app) readInput(path string, limit int) ([]byte, error) {
 	in := a.in
 	if path != "-" {
 		f, err := os.Open(path)
@@ -41,12 +41,12 @@ func (a *app) readInput(path string) ([]byte, error) {
 		defer f.Close()
 		in = f
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
+	data, err := io.ReadAll(io.LimitReader(in, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", shownPath(path), err)
 	}
-	if len(data) > maxDocument {
-		return nil, fmt.Errorf("%s: over %d bytes, which no flag, segment or plan needs", shownPath(path), maxDocument)
+	if len(data) > limit {
+		return nil, fmt.Errorf("%s: over %d bytes, which no definition needs", shownPath(path), limit)
 	}
 	return data, nil
 }

@@ -7,7 +7,7 @@ import (
 
 func newEnv(a *app) *cobra.Command {
 	return group(groupWork, "env", "Environments: list, create, compare, promote between them",
-		newEnvList(a), newEnvCreate(a), newEnvDelete(a))
+		newEnvList(a), newEnvCreate(a), newEnvDelete(a), newEnvCompare(a), newEnvPromote(a))
 }
 
 var envColumns = []string{"NAME", "FLAGS", "SEGMENTS", "TRIALS", "REVISION"}
@@ -55,6 +55,48 @@ func newEnvDelete(a *app) *cobra.Command {
 			return orSuggest(err, "env", args[0], known(cmd.Context(), c, envNames))
 		}
 		return a.wrote(writing{}, nil, "environment %s deleted; its folder on the server is set aside, not removed", args[0])
+	})
+	return cmd
+}
+
+func newEnvCompare(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "compare FROM TO", Short: "Show what would change in TO if everything of FROM went there", Args: cobra.ExactArgs(2),
+		Example: "  seatrial env compare staging production", ValidArgsFunction: a.complete(envNames),
+	}
+	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
+		applied, err := c.Compare(cmd.Context(), args[1], args[0])
+		if err != nil {
+			return err
+		}
+		return a.printDifferences(applied)
+	})
+	return cmd
+}
+
+func newEnvPromote(a *app) *cobra.Command {
+	var w writing
+	var p api.Promotion
+	cmd := &cobra.Command{
+		Use: "promote FROM TO", Short: "Bring definitions of FROM to TO, in one change", Args: cobra.ExactArgs(2), ValidArgsFunction: a.complete(envNames),
+		Long: "Bring flags, segments and layers of FROM to TO, in one change: those that are named, or else all. What is the same already stays\n" +
+			"untouched. Whether a flag is enabled, and member lists, stay as they are in TO; --state takes the first along.",
+		Example: "  seatrial env promote staging production --flag search --dry-run\n  seatrial env promote staging production --reason \"release 42\"",
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&p.Flags, "flag", nil, "a `flag` (repeatable)")
+	flags.StringArrayVar(&p.Segments, "segment", nil, "a `segment` (repeatable)")
+	flags.StringArrayVar(&p.Layers, "layer", nil, "a `layer` (repeatable)")
+	flags.BoolVar(&p.State, "state", false, "also whether flags are enabled")
+	flags.BoolVar(&p.Prune, "prune", false, "also delete what FROM does not have; only with everything")
+	w.withDryRun(cmd)
+	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
+		p.From = args[0]
+		applied, err := c.Promote(cmd.Context(), args[1], p, w.to(""))
+		if err != nil {
+			return err
+		}
+		return a.printApplied(w, applied)
 	})
 	return cmd
 }

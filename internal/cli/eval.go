@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,44 +9,170 @@ import (
 
 	"github.com/seatrial/seatrial/internal/cli/api"
 	"github.com/seatrial/seatrial/internal/core/eval"
+	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/spf13/cobra"
 )
 
+// evaluation is what eval and explain are asked.
+type evaluation struct {
+	context    string
+	key        string
+	attributes []string
+	flag       string
+	files      []string
+	requests   string
+}
+
 func newEval(a *app) *cobra.Command {
-	var (
-		given      string
-		key        string
-		attributes []string
-	)
+	var e evaluation
 	cmd := &cobra.Command{
-		Use: "eval FLAG", GroupID: groupLook, Short: "Show what a user gets of a flag, and why", Args: cobra.ExactArgs(1), ValidArgsFunction: a.complete(flagNames),
-		Long: "Show what a user gets of a flag and why, rule by rule, as the control plane sees it now. It counts as no exposure.",
+		Use: "eval [FLAG]", GroupID: groupLook, Short: "Show what a user gets of a flag, and why", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.complete(flagNames),
+		Long: "Show what a user gets of a flag and why, rule by rule, as the control plane sees it now. It counts as no exposure.\n\n" +
+			"With --file flags are evaluated from definition files (of Seatrial or flagd), without a control plane: test your flags where you\n" +
+			"test your code. With --requests each line {\"flag\":…,\"context\":…,\"default\":…} of a file is answered with a line\n" +
+			"{\"flag\",\"value\",\"variant\",\"reason\",\"errorCode\",\"metadata\"}; without variant the value is the line's default.",
 		Example: `  seatrial eval search --key u1
   seatrial eval search --key u1 --attr country=SE --attr age=34
-  seatrial eval search --context '{"targetingKey":"u1","country":"SE"}' -o json`,
+  seatrial eval search --context '{"targetingKey":"u1","country":"SE"}' -o json
+  seatrial eval --file flags/ --flag search --key u1
+  seatrial eval --file flags.json --requests cases.ndjson`,
 	}
+	e.withFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&given, "context", "", "the evaluation context as a JSON object")
-	flags.StringVar(&key, "key", "", "the targeting key, as a short form of --context")
-	flags.StringArrayVar(&attributes, "attr", nil, "`NAME=VALUE`, an attribute (repeatable); a value that is JSON is taken as such")
-	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
-		context, err := parseContext(given, key, attributes)
-		if err != nil {
-			return usage(err)
-		}
-		e, err := c.Evaluate(cmd.Context(), args[0], context)
-		if err != nil {
-			return orSuggest(err, "flag", args[0], known(cmd.Context(), c, flagNames))
-		}
-		if err := a.printDetails(evaluationDetails(e)); err != nil {
+	flags.StringVar(&e.flag, "flag", "", "the flag, instead of as an argument")
+	flags.StringArrayVar(&e.files, "file", nil, "`PATH` of a file or folder with definitions, - for standard input (repeatable)")
+	flags.StringVar(&e.requests, "requests", "", "`FILE` of requests, one a line, - for standard input; needs --file")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := e.name(args); err != nil {
 			return err
 		}
-		if e.ErrorCode == string(eval.ErrorFlagNotFound) {
-			return orSuggest(&api.Problem{Status: 404}, "flag", args[0], known(cmd.Context(), c, flagNames))
+		if len(e.files) > 0 {
+			return a.evalOffline(e)
 		}
-		return nil
+		return a.onServer(func(cmd *cobra.Command, _ []string, c *api.Client) error {
+			return a.evaluateAt(cmd.Context(), c, e, "")
+		})(cmd, args)
+	}
+	return cmd
+}
+
+func newExplain(a *app) *cobra.Command {
+	var e evaluation
+	cmd := &cobra.Command{
+		Use: "explain FLAG", GroupID: groupLook, Short: "Say why a user gets what", Args: cobra.ExactArgs(1), ValidArgsFunction: a.complete(flagNames),
+		Long:    "Say why a user gets what: prerequisites, overrides, layers, rule by rule with the user's bucket, and trials. As eval, with the answer first.",
+		Example: "  seatrial explain search --key u42\n  seatrial explain search --key u42 --attr country=SE",
+	}
+	e.withFlags(cmd)
+	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
+		e.flag = args[0]
+		return a.evaluateAt(cmd.Context(), c, e, "why")
 	})
 	return cmd
+}
+
+func (e *evaluation) withFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&e.context, "context", "", "the evaluation context as a JSON object")
+	flags.StringVar(&e.key, "key", "", "the targeting key, as a short form of --context")
+	flags.StringArrayVar(&e.attributes, "attr", nil, "`NAME=VALUE`, an attribute (repeatable); a value that is JSON is taken as such")
+}
+
+// name takes the flag from the argument or from --flag, and checks what goes together.
+func (e *evaluation) name(args []string) error {
+	switch {
+	case len(args) > 0 && e.flag != "" && args[0] != e.flag:
+		return usage(fmt.Errorf("the argument names flag %s, --flag %s: give one of the two", args[0], e.flag))
+	case len(args) > 0:
+		e.flag = args[0]
+	}
+	switch {
+	case e.requests != "" && len(e.files) == 0:
+		return usage(errors.New("--requests needs --file: requests are answered from definition files"))
+	case e.requests != "" && (e.flag != "" || e.key != "" || e.context != "" || len(e.attributes) > 0):
+		return usage(errors.New("--requests names flags and contexts itself: leave out the flag, --key, --context and --attr"))
+	case e.requests == "" && e.flag == "":
+		return usage(errors.New("which flag? name it, as in: seatrial eval search --key u1"))
+	}
+	return nil
+}
+
+func (a *app) evaluateAt(ctx context.Context, c *api.Client, e evaluation, why string) error {
+	given, err := parseContext(e.context, e.key, e.attributes)
+	if err != nil {
+		return usage(err)
+	}
+	result, err := c.Evaluate(ctx, e.flag, given)
+	if err != nil {
+		return orSuggest(err, "flag", e.flag, known(ctx, c, flagNames))
+	}
+	shown := evaluationDetails(result)
+	if why != "" {
+		shown.rows = append([]detail{{why, text("%s", whyOf(result, given))}}, shown.rows...)
+	}
+	if err := a.printDetails(shown); err != nil {
+		return err
+	}
+	if result.ErrorCode == string(eval.ErrorFlagNotFound) {
+		return orSuggest(&api.Problem{Status: 404}, "flag", e.flag, known(ctx, c, flagNames))
+	}
+	return nil
+}
+
+// whyOf says in one sentence what decided.
+func whyOf(e api.Evaluation, context map[string]any) string {
+	who := "A unit without a targeting key"
+	if key, ok := context["targetingKey"].(string); ok && key != "" {
+		who = key
+	}
+	what := "the value in the code"
+	if e.Variant != "" {
+		what = "variant " + e.Variant
+	}
+	for _, raw := range e.Explanation {
+		var step eval.ExplainStep
+		if json.Unmarshal(raw, &step) == nil && step.Matched {
+			part := step.Part
+			if step.Name != "" && step.Part != "default" {
+				part += " " + step.Name
+			}
+			return fmt.Sprintf("%s gets %s of %s, by %s: %s.", who, what, e.Flag, part, step.Detail)
+		}
+	}
+	return fmt.Sprintf("%s gets %s of %s (%s).", who, what, e.Flag, e.Reason)
+}
+
+// evalOffline evaluates from files.
+func (a *app) evalOffline(e evaluation) error {
+	o, err := a.openOffline(e.files)
+	if err != nil {
+		return err
+	}
+	if e.requests != "" {
+		return a.evaluateRequests(o, e.requests)
+	}
+	given, err := parseContext(e.context, e.key, e.attributes)
+	if err != nil {
+		return usage(err)
+	}
+	if a.format() == formatJSON {
+		if err := a.printLine(o.evaluate(offlineRequest{Flag: e.flag, Context: given})); err != nil {
+			return err
+		}
+	} else if err := a.printDetails(evaluationDetails(o.explain(e.flag, given))); err != nil {
+		return err
+	}
+	if o.flags.Flag(e.flag) == nil && o.broken[e.flag] == nil {
+		names := func(yield func(string) bool) {
+			for _, f := range o.flags.Flags() {
+				if !yield(f.Key()) {
+					return
+				}
+			}
+		}
+		return fmt.Errorf("there is no flag %q in %s%s", e.flag, strings.Join(e.files, ", "), flag.Suggest(e.flag, names))
+	}
+	return nil
 }
 
 func parseContext(given, key string, attributes []string) (map[string]any, error) {

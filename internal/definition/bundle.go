@@ -17,6 +17,9 @@ type Bundle struct {
 	Flags    []flag.Flag
 	Segments []flag.Segment
 	Layers   []flag.Layer
+	// Evaluate says that the bundle is for evaluation only, not for a control plane: what flagd files
+	// say of their flags as a whole may then be anything.
+	Evaluate bool
 	// Metadata is what flagd files say of their flags as a whole. What a flag says itself holds.
 	Metadata map[string]any
 
@@ -32,6 +35,15 @@ type source struct {
 
 func (s source) fault(one flag.Problem) Fault {
 	return s.document.fault(s.pointer+strings.TrimPrefix(one.Pointer, s.within), one.Detail)
+}
+
+// faults places what validation found in the definition.
+func (s source) faults(err error) Faults {
+	list := s.document.faults("", err)
+	for i := range list {
+		list[i] = s.fault(flag.Problem{Pointer: list[i].Pointer, Detail: list[i].Detail})
+	}
+	return list
 }
 
 // The kinds of definitions, as the lists of a file are called.
@@ -64,7 +76,7 @@ func (b *Bundle) document(d *Document) Faults {
 		return Faults{d.fault("", "is not an object; write flags, segments or layers")}
 	}
 	if isFlagd(top) {
-		return b.flagd(d)
+		return b.flagd(d, top)
 	}
 	known := []string{flags, segments, layers, "$schema"}
 	var faults Faults
@@ -95,8 +107,17 @@ func isFlagd(top map[string]json.RawMessage) bool {
 		(list[0].State != "" || strings.HasPrefix(strings.TrimSpace(string(list[0].Variants)), "{"))
 }
 
-func (b *Bundle) flagd(d *Document) Faults {
-	imported, evaluators, err := flagd.Import(d.JSON)
+func (b *Bundle) flagd(d *Document, top map[string]json.RawMessage) Faults {
+	var metadata map[string]any
+	if json.Unmarshal(top["metadata"], &metadata) == nil && len(metadata) > 0 {
+		b.Metadata = metadata
+	}
+	data := []byte(d.JSON)
+	if b.Evaluate {
+		delete(top, "metadata")
+		data, _ = json.Marshal(top) // it was JSON
+	}
+	imported, evaluators, err := flagd.Import(data)
 	if err != nil {
 		return d.faults("", err)
 	}
@@ -107,12 +128,6 @@ func (b *Bundle) flagd(d *Document) Faults {
 	for _, s := range evaluators {
 		b.Segments = append(b.Segments, s)
 		b.note(segments, source{d, pointerTo("/$evaluators", s.Key), "/rule"})
-	}
-	var top struct {
-		Metadata map[string]any `json:"metadata"`
-	}
-	if json.Unmarshal(d.JSON, &top) == nil && len(top.Metadata) > 0 {
-		b.Metadata = top.Metadata
 	}
 	return nil
 }
@@ -171,6 +186,34 @@ func (b *Bundle) Set(environment string) flag.Set {
 	return flag.Set{Environment: environment, Flags: b.Flags, Segments: b.Segments, Layers: b.Layers}.Normalize()
 }
 
+// TakeBroken removes the flagd definitions that cannot be evaluated, and says by key what is wrong
+// with each. flagd, too, evaluates the rest of a file.
+func (b *Bundle) TakeBroken() map[string]error {
+	broken := map[string]error{}
+	in := flag.Set{Segments: b.Segments}
+	for i, f := range b.Flags {
+		if f.Definition == nil {
+			continue
+		}
+		if err := f.Validate(in); err != nil {
+			at := b.sources[flags][i]
+			broken[f.Key] = at.faults(err)
+		}
+	}
+	var kept []source
+	keep := b.Flags[:0:0]
+	for i, f := range b.Flags {
+		if broken[f.Key] == nil {
+			keep, kept = append(keep, f), append(kept, b.sources[flags][i])
+		}
+	}
+	b.Flags = keep
+	if len(broken) > 0 {
+		b.sources[flags] = kept
+	}
+	return broken
+}
+
 // Validate checks the bundle as a set that stands on its own: with the validator of the control
 // plane, and the values of object flags against their schemas. The error is Faults.
 func (b *Bundle) Validate() error {
@@ -188,7 +231,7 @@ func (b *Bundle) Validate() error {
 	for i := range b.Flags {
 		at := b.sources[flags][i]
 		if err := CheckSchema(b.Flags[i]); err != nil {
-			faults = append(faults, at.document.faults(at.pointer, err)...)
+			faults = append(faults, at.faults(err)...)
 		}
 	}
 	if len(faults) == 0 {

@@ -65,6 +65,12 @@ const (
 	segmentsPath = "/api/v1/segments"
 )
 
+// Snapshot gives the whole flag set, with what running trials make of it.
+func (c *Client) Snapshot(ctx context.Context) (set flag.Set, err error) {
+	_, err = c.do(ctx, request{method: "GET", path: "/api/v1/snapshot"}, &set)
+	return set, err
+}
+
 func at(collection, key string) string { return collection + "/" + url.PathEscape(key) }
 
 // Flags gives all flags, sorted by key.

@@ -84,6 +84,63 @@ func (c *call) deleteEnvironment() error {
 	return nil
 }
 
+// compareEnvironments shows what would change if everything of another environment came here.
+func (c *call) compareEnvironments() error {
+	with := c.param("with")
+	if with == "" {
+		return invalidAt("/with", "name the environment to compare with, such as ?with=staging")
+	}
+	return c.promotion(with, control.Selection{State: true, Prune: true}, control.WriteOptions{Actor: c.principal.Actor(), DryRun: true})
+}
+
+// promote makes definitions of another environment this one's, in one change.
+func (c *call) promote() error {
+	o, err := c.write()
+	if err != nil {
+		return err
+	}
+	var body struct {
+		From     string   `json:"from"`
+		Flags    []string `json:"flags"`
+		Segments []string `json:"segments"`
+		Layers   []string `json:"layers"`
+		State    bool     `json:"state"`
+		Prune    bool     `json:"prune"`
+	}
+	if err := c.decode("promotion", &body); err != nil {
+		return err
+	}
+	if o.Reason == "" {
+		o.Reason = "Promoted from environment " + body.From + "."
+	}
+	return c.promotion(body.From, control.Selection{
+		Flags: body.Flags, Segments: body.Segments, Layers: body.Layers, State: body.State, Prune: body.Prune,
+	}, o)
+}
+
+func (c *call) promotion(from string, pick control.Selection, o control.WriteOptions) error {
+	target, err := c.api.cfg.Environments.Service(c.r.PathValue("key"))
+	if err != nil {
+		return err
+	}
+	source, err := c.api.cfg.Environments.Service(from)
+	if err != nil {
+		return err
+	}
+	if source == target {
+		return invalidAt("/from", "the environment is both source and target: name two")
+	}
+	batch, err := control.Promotion(*source.Snapshot().Set, *target.Snapshot().Set, pick)
+	if err != nil {
+		return err
+	}
+	applied, err := target.Apply(c.r.Context(), batch, o)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, applied)
+}
+
 // serverWide keeps what belongs to the server as a whole from those who may use one environment
 // only.
 func serverWide(handle func(*call) error) func(*call) error {

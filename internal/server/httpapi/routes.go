@@ -79,6 +79,8 @@ func routes() []route {
 		{method: "POST", path: v1 + "/environments", need: admin, handle: serverWide((*call).createEnvironment)},
 		{method: "GET", path: v1 + "/environments/{key}", need: viewer, handle: serverWide((*call).getEnvironment)},
 		{method: "DELETE", path: v1 + "/environments/{key}", need: admin, handle: serverWide((*call).deleteEnvironment)},
+		{method: "GET", path: v1 + "/environments/{key}/compare", need: viewer, query: []string{"with"}, handle: serverWide((*call).compareEnvironments)},
+		{method: "POST", path: v1 + "/environments/{key}/promote", need: editor, query: written, keyed: true, handle: serverWide((*call).promote)},
 		{method: "POST", path: v1 + "/login", need: auth.Anyone(), handle: (*call).login},
 
 		{method: "GET", path: v1 + "/traces", need: viewer, query: []string{"flag", "variant", "service", "error", "minMs", "limit"}, handle: (*call).listTraces},
