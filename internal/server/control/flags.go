@@ -35,8 +35,8 @@ func (s *Service) CreateFlag(ctx context.Context, f flag.Flag, o WriteOptions) (
 // PutFlag creates the flag f.Key or replaces it as a whole; o.IfMatch restricts it to one of
 // the two, or to a revision. Kind and type never change. While a trial runs on the flag its
 // two variants keep their values. An archived flag can only be restored (archived: false), and
-// only a flag that no trial, flag or layer uses can be archived. CodePrecondition names what is
-// in the way.
+// only a flag that no trial, flag or layer uses can be archived. CodeInvalid and CodePrecondition
+// name what is in the way.
 func (s *Service) PutFlag(ctx context.Context, f flag.Flag, o WriteOptions) (FlagEntry, error) {
 	return flags.put(ctx, s, f, o)
 }
@@ -77,13 +77,8 @@ func (r *reach) mayPutFlag(f flag.Flag) error {
 		return precondition("flag %q is archived, so nothing of it can be changed: restore it (archived: false), or delete it", f.Key)
 	}
 	if f.Archived {
-		if err := r.unused(entity{KindFlag, f.Key}); err != nil {
+		if err := usedBy(entity{KindFlag, f.Key}, r.layersOf(f.Key)); err != nil {
 			return err
-		}
-	}
-	for _, need := range f.Prerequisites {
-		if other, ok := after(r, flags, need.Flag); ok && other.Archived {
-			return precondition("flag %q: its prerequisite %q is archived, so it would never be met: restore that flag, or remove the prerequisite", f.Key, need.Flag)
 		}
 	}
 	for _, entry := range r.p.trials {

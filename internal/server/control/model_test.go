@@ -21,6 +21,7 @@ type model struct {
 	flags    map[string]modelFlag
 	kinds    map[string]flag.Kind // of every key that was ever used
 	segments map[string]int64     // revision
+	layers   map[string]modelLayer
 	trials   map[string]modelTrial
 	touched  map[string][]int64 // by kind/key
 }
@@ -43,7 +44,7 @@ type modelTrial struct {
 
 func newModel() *model {
 	return &model{flags: map[string]modelFlag{}, kinds: map[string]flag.Kind{}, segments: map[string]int64{},
-		trials: map[string]modelTrial{}, touched: map[string][]int64{}}
+		layers: map[string]modelLayer{}, trials: map[string]modelTrial{}, touched: map[string][]int64{}}
 }
 
 // commit counts a change to the entities.
@@ -107,7 +108,7 @@ func (m *model) deleteFlag(key string, condition control.IfMatch, dry bool) cont
 	if code := matches(condition, old.revision); code != "" {
 		return code
 	}
-	if m.trialOn(key) != "" {
+	if m.trialOn(key) != "" || m.layerOf(key) != "" {
 		return control.CodePrecondition
 	}
 	if !dry {
@@ -257,19 +258,18 @@ func step(rt *rapid.T, m *model, r *rig) {
 	maybe := rapid.SampledFrom([]string{"", "", "s1", "s2"}).Draw(rt, "named segment")
 	name := rapid.SampledFrom([]string{"t1", "t2"}).Draw(rt, "trial")
 	o := control.WriteOptions{Actor: "ana", DryRun: rapid.IntRange(0, 9).Draw(rt, "dry") == 0}
-	current := map[string]int64{"flag": m.flags[key].revision, "segment": m.segments[seg], "trial": m.trials[name].revision}
+	layerKey, slot := rapid.SampledFrom([]string{"l1", "l2"}).Draw(rt, "layer"), rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(rt, "slot")
+	current := map[string]int64{"layer": m.layers[layerKey].revision, "flag": m.flags[key].revision, "segment": m.segments[seg], "trial": m.trials[name].revision}
 	condition := func(of string) control.IfMatch {
 		return rapid.SampledFrom([]control.IfMatch{0, 0, 0, control.MatchExists, control.MatchAbsent, control.IfMatch(max(current[of], 1)),
 			control.IfMatch(current[of] + 1)}).Draw(rt, "condition")
 	}
 	var want control.Code
 	var err error
-	what := rapid.SampledFrom([]string{"put flag", "put flag", "put segment", "delete flag", "delete segment", "start", "command", "command"}).Draw(rt, "what")
+	what := rapid.SampledFrom([]string{"put flag", "put flag", "put segment", "delete flag", "delete segment", "put layer", "delete layer", "apply", "apply", "start", "command", "command"}).Draw(rt, "what")
 	switch what {
 	case "put flag":
-		f := modelFlag{kind: rapid.SampledFrom([]flag.Kind{flag.KindRelease, flag.KindRelease, flag.KindConfig}).Draw(rt, "kind"),
-			on: rapid.SampledFrom([]string{"true", "true", "false"}).Draw(rt, "on"), def: rapid.SampledFrom([]string{"on", "off"}).Draw(rt, "default"),
-			segment: maybe, enabled: rapid.IntRange(0, 4).Draw(rt, "enabled") > 0}
+		f := drawFlag(rt)
 		o.IfMatch = condition("flag")
 		want = m.putFlag(key, f, o.IfMatch, o.DryRun)
 		_, err = r.PutFlag(ctx, f.real(key), o)
@@ -285,6 +285,16 @@ func step(rt *rapid.T, m *model, r *rig) {
 		o.IfMatch = condition("segment")
 		want = m.deleteSegment(seg, o.IfMatch, o.DryRun)
 		_, err = r.DeleteSegment(ctx, seg, o)
+	case "put layer":
+		o.IfMatch = condition("layer")
+		want = m.putLayer(layerKey, slot, o.IfMatch, o.DryRun)
+		_, err = r.PutLayer(ctx, modelLayer{flag: slot}.real(layerKey), o)
+	case "delete layer":
+		o.IfMatch = condition("layer")
+		want = m.deleteLayer(layerKey, o.IfMatch, o.DryRun)
+		_, err = r.DeleteLayer(ctx, layerKey, o)
+	case "apply":
+		want, err = m.applyBoth(rt, r, o)
 	case "start":
 		o.IfMatch = condition("trial")
 		want = m.start(name, key, maybe, o.IfMatch, o.DryRun)
@@ -335,6 +345,7 @@ func (m *model) compare(rt *rapid.T, r *rig) {
 	if !maps.Equal(got, m.segments) {
 		rt.Fatalf("segments %v, want %v", got, m.segments)
 	}
+	m.compareLayers(rt, r)
 	m.compareTrials(rt, r)
 	set := r.Snapshot().Set
 	if err := set.Validate(); err != nil {

@@ -123,12 +123,14 @@ func (r *reach) count(kind interface {
 func (c *collection[T, E]) count(p *projection) int { return len(c.in(p)) }
 func (c *collection[T, E]) of() EntityKind          { return c.kind }
 
-// unused refuses to take away what others name: a flag that is deleted or archived, a segment
-// that is deleted.
+// unused refuses to take away a flag or segment that others name.
 func (r *reach) unused(e entity) error {
 	var users []string
 	switch e.kind {
 	case KindFlag:
+		if name := r.p.trialOn(e.key); name != "" {
+			return precondition("flag %q: trial %q runs on it: abort the trial first", e.key, name)
+		}
 		users = r.usersOfFlag(e.key)
 	case KindSegment:
 		users = r.p.trialsNaming(e.key)
@@ -141,31 +143,38 @@ func (r *reach) unused(e entity) error {
 	return usedBy(e, users)
 }
 
-func (r *reach) usersOfFlag(key string) (users []string) {
-	for name, entry := range r.p.trials {
+// trialOn gives the name of the trial that runs on a flag, "" if none does.
+func (p *projection) trialOn(key string) string {
+	for name, entry := range p.trials {
 		if entry.Spec.Flag == key && !entry.State.Ended() {
-			users = append(users, fmt.Sprintf("trial %q (abort it)", name))
+			return name
 		}
 	}
+	return ""
+}
+
+func (r *reach) usersOfFlag(key string) (users []string) {
 	for f := range allAfter(r, flags) {
 		if slices.ContainsFunc(f.Prerequisites, func(need flag.Prerequisite) bool { return need.Flag == key }) {
 			users = append(users, fmt.Sprintf("flag %q as a prerequisite", f.Key))
 		}
 	}
-	for l := range allAfter(r, layers) {
-		if slices.ContainsFunc(l.Slots, func(s flag.Slot) bool { return s.Flag == key }) {
-			users = append(users, fmt.Sprintf("layer %q", l.Key))
-		}
-	}
-	if _, stays := after(r, flags, key); stays {
-		return users // a schedule may restore what is archived
-	}
+	users = append(users, r.layersOf(key)...)
 	for id, entry := range r.p.schedules {
 		if entry.State == SchedulePending && entry.Flag == key {
 			users = append(users, fmt.Sprintf("schedule %q", id))
 		}
 	}
 	return users
+}
+
+func (r *reach) layersOf(key string) (list []string) {
+	for l := range allAfter(r, layers) {
+		if slices.ContainsFunc(l.Slots, func(s flag.Slot) bool { return s.Flag == key }) {
+			list = append(list, fmt.Sprintf("layer %q", l.Key))
+		}
+	}
+	return list
 }
 
 // maxNamed bounds how many users an error names.
@@ -210,7 +219,7 @@ func (r *reach) merge(problems *flag.Problems, e edit, err error) {
 	problems.Add("", "%v", err)
 }
 
-// alone validates a single flag or segment without looking at all others, where that is the same;
+// alone validates a single definition without looking at all others, where that is the same;
 // ok is false where it is not.
 func (r *reach) alone() (err error, ok bool) {
 	if len(r.list) != 1 {
@@ -223,6 +232,8 @@ func (r *reach) alone() (err error, ok bool) {
 		if old := r.p.segments[value.Key]; len(old.Rule) == 0 && len(value.Rule) == 0 {
 			return value.Validate(), true
 		}
+	case flag.Layer:
+		return value.Validate(*r.before), true
 	}
 	return nil, false
 }

@@ -140,8 +140,10 @@ func (p *projection) validAllocation(spec trial.Spec, set *flag.Set) error {
 	state := trial.Start(spec, 1, time.Unix(0, 0).UTC())
 	state.Step = len(spec.Steps) - 1 // the most strata
 	a, _ := spec.Allocation(state)
+	f := p.flags[spec.Flag].Flag
+	f.Prerequisites = nil // are valid already, as the layers are
 	with := *set
-	with.Flags = []flag.Flag{p.flags[spec.Flag].Flag}
+	with.Flags, with.Layers = []flag.Flag{f}, nil
 	with.Allocations = []flag.Allocation{a}
 	return asInvalid(with.Validate())
 }
