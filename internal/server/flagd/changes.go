@@ -30,8 +30,8 @@ const keptDiffs = 8
 
 // changes gives what happened between two states, computed once for all streams. Do not modify it.
 func (t *site) changes(from, to *state, client bool) map[string]change {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.comparing.Lock()
+	defer t.comparing.Unlock()
 	for _, d := range t.diffs {
 		if d.from == from && d.to == to && d.client == client {
 			return d.changes
@@ -62,9 +62,6 @@ func changesOf(from, to *flag.Set, client bool) map[string]change {
 			changes[f.Key] = written
 		case touched.own(f) || !reflect.DeepEqual(before, f):
 			changes[f.Key] = updated
-			if client && !before.ClientSide {
-				changes[f.Key] = written
-			}
 		default:
 			same = append(same, f)
 		}
@@ -94,14 +91,17 @@ func addDependents(changes map[string]change, same []*flag.Flag) {
 	}
 }
 
-// hide takes out what browsers' keys cannot see. A flag that they could see before is gone.
+// hide takes out what browsers' keys cannot see. A flag that they could see before is gone, one that
+// they see from now on is new.
 func hide(changes map[string]change, from, to *flag.Set) {
 	before, after := clientSideOf(from), clientSideOf(to)
 	for key := range changes {
 		switch {
-		case after[key]:
+		case before[key] && after[key]:
 		case before[key]:
 			changes[key] = deleted
+		case after[key]:
+			changes[key] = written
 		default:
 			delete(changes, key)
 		}

@@ -3,6 +3,7 @@ package flagd
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -16,7 +17,7 @@ const targetingKey = "targetingKey"
 
 var errDeep = fmt.Errorf("the context is nested over %d levels deep: send flatter attributes", flag.MaxDepth)
 
-// contextOf turns an evaluation context into the evaluator's. Numbers are float64, as in JSON. A
+// contextOf turns an evaluation context into the evaluator's, of now. Numbers are float64, as in JSON. A
 // targeting key that is no string is an attribute only.
 func contextOf(s *structpb.Struct) (*eval.Context, error) {
 	attributes, err := object(s, flag.MaxDepth)
@@ -24,7 +25,7 @@ func contextOf(s *structpb.Struct) (*eval.Context, error) {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
 	key, _ := attributes[targetingKey].(string)
-	return &eval.Context{TargetingKey: key, Attributes: attributes}, nil
+	return &eval.Context{TargetingKey: key, Attributes: attributes, Time: time.Now().Unix()}, nil
 }
 
 func object(s *structpb.Struct, depth int) (map[string]any, error) {

@@ -48,7 +48,7 @@ func (s *Server) refusal(err error) *connect.Error {
 var failures = map[eval.ErrorCode]connect.Code{
 	eval.ErrorFlagNotFound:     connect.CodeNotFound,
 	eval.ErrorTypeMismatch:     connect.CodeInvalidArgument,
-	"PARSE_ERROR":              connect.CodeDataLoss,
+	eval.ErrorParse:            connect.CodeDataLoss,
 	eval.ErrorProviderNotReady: connect.CodeUnavailable,
 }
 

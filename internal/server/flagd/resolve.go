@@ -51,7 +51,7 @@ func (s *Server) target(c *call) (target, error) {
 }
 
 // sees reports whether the call may know of the flag.
-func (t *target) sees(f *eval.Flag) bool { return f != nil && (!t.client || clientSide(f)) }
+func (t *target) sees(f *eval.Flag) bool { return f != nil && (!t.client || f.ClientSide()) }
 
 // reason gives the word for a result. Stock clients keep what is STATIC until their event stream
 // names the flag; some of them open it without their selector, and so would never hear of a flag
@@ -67,7 +67,7 @@ func (t *target) reason(r *eval.Result) string {
 // is that of the trial's step.
 func (t *target) metadata(f *eval.Flag) *structpb.Struct {
 	fields := map[string]*structpb.Value{}
-	for name, value := range ownMetadata(f) {
+	for name, value := range f.Metadata() {
 		if v, err := structpb.NewValue(value); err == nil {
 			fields[name] = v
 		}

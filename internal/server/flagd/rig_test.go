@@ -3,8 +3,8 @@ package flagd_test
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/trial"
+	"github.com/seatrial/seatrial/internal/memnet"
 	"github.com/seatrial/seatrial/internal/server/control"
 	"github.com/seatrial/seatrial/internal/server/flagd"
 	"github.com/seatrial/seatrial/internal/server/store/storetest"
@@ -28,12 +29,15 @@ type rig struct {
 	url      string
 	server   *flagd.Server
 	services map[string]*control.Service
+	http     *http.Server
+	memory   *memnet.Listener
+	client   *http.Client
 
 	mu      sync.Mutex
 	revoked map[string]bool
 }
 
-func newRig(t testing.TB, change ...func(*flagd.Config)) *rig {
+func makeRig(t testing.TB, change ...func(*flagd.Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, services: map[string]*control.Service{}, revoked: map[string]bool{}}
 	for _, name := range []string{"default", "staging"} {
@@ -51,15 +55,49 @@ func newRig(t testing.TB, change ...func(*flagd.Config)) *rig {
 	r.server = flagd.New(cfg)
 	mux := http.NewServeMux()
 	r.server.Mount(mux.Handle)
-	ts := httptest.NewUnstartedServer(mux)
-	ts.Config.Protocols = new(http.Protocols)
-	ts.Config.Protocols.SetHTTP1(true)
-	ts.Config.Protocols.SetUnencryptedHTTP2(true)
-	ts.Start()
-	t.Cleanup(ts.Close)
-	t.Cleanup(r.server.Stop)
-	r.url = ts.URL
+	r.http = &http.Server{Handler: mux, Protocols: new(http.Protocols)}
+	r.http.Protocols.SetHTTP1(true)
+	r.http.Protocols.SetUnencryptedHTTP2(true)
 	return r
+}
+
+// newRig serves on a socket.
+func newRig(t testing.TB, change ...func(*flagd.Config)) *rig {
+	t.Helper()
+	r := makeRig(t, change...)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go r.http.Serve(ln)
+	t.Cleanup(func() { r.http.Close() })
+	r.url = "http://" + ln.Addr().String()
+	return r
+}
+
+// newMemoryRig serves on a network in memory, for bubbles of fake time. Close ends it.
+func newMemoryRig(t testing.TB, change ...func(*flagd.Config)) *rig {
+	t.Helper()
+	r := makeRig(t, change...)
+	r.memory = memnet.Listen()
+	go r.http.Serve(r.memory)
+	r.url = "http://memory"
+	return r
+}
+
+func (r *rig) close() {
+	r.server.Stop()
+	r.http.Close()
+	r.client.CloseIdleConnections()
+}
+
+// h2 speaks HTTP/2 on the network in memory.
+func (r *rig) h2() *http.Client {
+	if r.client == nil {
+		r.client = h2()
+		r.client.Transport.(*http.Transport).DialContext = r.memory.Dial
+	}
+	return r.client
 }
 
 func (r *rig) authenticate(req *http.Request) (control.Principal, error) {

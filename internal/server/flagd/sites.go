@@ -25,7 +25,9 @@ type site struct {
 	mu    sync.Mutex
 	head  control.Head // up to which newest holds
 	state *state
-	diffs []diff // the last ones, newest last
+
+	comparing sync.Mutex
+	diffs     []diff // the last ones, newest last
 }
 
 // newest gives the newest state and what identifies it. Changes that evaluators need not know of
