@@ -29,15 +29,16 @@ func ContextFrom(targetingKey string, attributes map[string]any) Context {
 }
 
 // With gives c with one more attribute, or with another value for one it has. Values that rules
-// can match are strings, booleans, integers and floats of any size, []string, and []any of
-// those; anything else matches nothing. Lists are copied, so the caller may go on to change
-// them.
+// can match are strings, booleans, integers and floats of any size, time.Time (by before and
+// after), []string, and []any of those, and what dotted names find in objects (map[string]any); of
+// anything else rules can only say that it is there. Lists and objects are copied, so the caller
+// may go on to change them.
 func (c Context) With(name string, value any) Context {
 	switch list := value.(type) {
 	case []string:
 		value = slices.Clone(list)
-	case []any:
-		value = slices.Clone(list)
+	case []any, map[string]any:
+		value = cloneValue(list)
 	}
 	attributes := make(map[string]any, len(c.core.Attributes)+1)
 	maps.Copy(attributes, c.core.Attributes)

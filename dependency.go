@@ -114,7 +114,8 @@ func (s *shield) executor(ctx context.Context, c *Client) *resilience.Executor {
 		return s.main
 	}
 	where := scopeOf(ctx)
-	result := s.flag.flag.Evaluate(where.core())
+	var result eval.Result
+	evaluateFor(s.flag.flag, where.core(), &result)
 	if result.Role != eval.RoleNone {
 		c.expose(ctx, where, s.at, &result)
 	}

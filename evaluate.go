@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"time"
 
 	"github.com/seatrial/seatrial/internal/core/eval"
 )
@@ -13,8 +14,8 @@ type Reason string
 
 // The reasons.
 const (
-	ReasonStatic         Reason = "STATIC"          // the flag has neither rules nor a trial
-	ReasonTargetingMatch Reason = "TARGETING_MATCH" // a rule served the variant
+	ReasonStatic         Reason = "STATIC"          // nothing could have decided otherwise
+	ReasonTargetingMatch Reason = "TARGETING_MATCH" // an override, a rule or a definition's targeting served the variant
 	ReasonSplit          Reason = "SPLIT"           // a split or a trial decided by hash
 	ReasonDefault        Reason = "DEFAULT"         // no rule matched, or there is no variant: see Variant
 	ReasonDisabled       Reason = "DISABLED"        // the flag is switched off: code default
@@ -160,7 +161,7 @@ func evaluate[T any](c *Client, ctx context.Context, key string, def T, as func(
 // settle evaluates a flag that was looked up (nil: not found) and records the exposure.
 func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, def T, as func(any) (T, bool), result *eval.Result) T {
 	where := scopeOf(ctx)
-	*result = f.Evaluate(where.core())
+	evaluateFor(f, where.core(), result)
 	value := def
 	if result.Value != nil {
 		converted, ok := as(result.Value)
@@ -174,6 +175,20 @@ func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, d
 		c.expose(ctx, where, at, result)
 	}
 	return value
+}
+
+// evaluateFor evaluates a flag for a unit, and tells it the time if it wants to know.
+func evaluateFor(f *eval.Flag, c *eval.Context, result *eval.Result) {
+	if !f.UsesTime() {
+		f.EvaluateInto(c, result)
+		return
+	}
+	var now eval.Context
+	if c != nil {
+		now = *c
+	}
+	now.Time = time.Now().Unix()
+	f.EvaluateInto(&now, result)
 }
 
 var (

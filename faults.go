@@ -77,7 +77,8 @@ func (d *Dependency) program(ctx context.Context) (*fault.Program, fault.Assignm
 	var of *faultFlag
 	flags := at.points[d.name]
 	for i := range flags {
-		result := flags[i].flag.Evaluate(where.core())
+		var result eval.Result
+		evaluateFor(flags[i].flag, where.core(), &result)
 		if result.Role != eval.RoleNone {
 			d.client.expose(ctx, where, at, &result)
 		}

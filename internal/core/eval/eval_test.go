@@ -411,6 +411,11 @@ var ids = map[string]func(i int) string{
 	"zero-padded": func(i int) string { return fmt.Sprintf("user-%06d", i) },
 	"decimal":     func(i int) string { return fmt.Sprint(i + 1) },
 	"e-mail":      func(i int) string { return fmt.Sprintf("jane.doe%d@example.com", i) },
+	"uuid": func(i int) string {
+		h := uint64(i+1) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+		return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", uint32(h), uint16(h>>32), uint16(h>>48)&0xfff, i&0xfff, h*0xbf58476d1ce4e5b9&0xffffffffffff)
+	},
 }
 
 const population = 10_000

@@ -5,15 +5,24 @@ package eval
 // context lacks is passed over.
 //
 // It takes no lock and does no I/O. Structured flags do not allocate.
-func (f *Flag) Evaluate(c *Context) Result {
+func (f *Flag) Evaluate(c *Context) (r Result) {
+	f.EvaluateInto(c, &r)
+	return r
+}
+
+// EvaluateInto is [Flag.Evaluate] with a place for the result, which saves copying it.
+func (f *Flag) EvaluateInto(c *Context, r *Result) {
 	if f == nil {
-		return Result{Reason: ReasonError, Error: ErrorFlagNotFound}
+		*r = Result{Reason: ReasonError, Error: ErrorFlagNotFound}
+		return
 	}
 	if f.settled {
-		return f.fallback
+		*r = f.fallback
+		return
 	}
-	u := newUnit(c, f.key)
-	return f.result(f.decide(&u))
+	var u unit
+	u.enter(c, f.key)
+	f.decide(&u).tell(f, r)
 }
 
 // decision is what an evaluation comes to.
@@ -25,13 +34,15 @@ type decision struct {
 	role    Role
 }
 
-// result gives the decision in public words.
-func (f *Flag) result(d decision) Result {
-	if d.variant == noVariant {
-		return Result{Reason: d.reason, Error: d.err}
+// tell gives the decision in public words. It sets one field after another: a struct that is put
+// together first and copied then makes the processor wait for its own stores.
+func (d decision) tell(f *Flag, r *Result) {
+	r.Variant, r.Value = "", nil
+	if d.variant != noVariant {
+		v := &f.variants[d.variant]
+		r.Variant, r.Value = v.Name, v.Value
 	}
-	v := &f.variants[d.variant]
-	return Result{Variant: v.Name, Value: v.Value, Reason: d.reason, Trial: d.trial, Role: d.role}
+	r.Reason, r.Error, r.Trial, r.Role = d.reason, d.err, d.trial, d.role
 }
 
 // decide is the order of decision.

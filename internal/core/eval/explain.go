@@ -46,7 +46,8 @@ func (r Role) String() string {
 // attributes are shown, shortened; so is the targeting key. It allocates.
 func (f *Flag) Explain(c *Context) Explanation {
 	e := Explanation{Flag: f.Key(), Result: f.Evaluate(c)}
-	u := newUnit(c, f.Key())
+	var u unit
+	u.enter(c, f.Key())
 	switch {
 	case f == nil:
 		e.decided("flag", "", "there is no such flag: the code default holds")

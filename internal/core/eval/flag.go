@@ -101,7 +101,8 @@ func (f *Flag) settle(from *flag.Flag) {
 	case f.settled && otherwise.variant != noVariant:
 		otherwise.reason = ReasonStatic
 	}
-	f.standard, f.fallback = otherwise.variant, f.result(otherwise)
+	f.standard = otherwise.variant
+	otherwise.tell(f, &f.fallback)
 }
 
 func (f *Flag) index(variant string) int {
@@ -130,7 +131,7 @@ func (f *Flag) ClientSide() bool { return f.orEmpty().clientSide }
 
 // UsesTime reports whether an evaluation may depend on Context.Time: a definition's targeting, or a
 // segment with a rule, asks for it.
-func (f *Flag) UsesTime() bool { return f.orEmpty().usesTime }
+func (f *Flag) UsesTime() bool { return f != nil && f.usesTime }
 
 // Metadata gives a flagd definition's own metadata: strings, booleans, int64 and float64. It is nil
 // for other flags. Do not modify it.

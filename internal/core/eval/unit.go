@@ -21,12 +21,12 @@ type reading struct {
 	value any
 }
 
-// newUnit gives the unit of an evaluation of the flag; a nil context is nobody's.
-func newUnit(c *Context, flag string) unit {
-	if c == nil {
-		return unit{flag: flag}
+// enter makes the empty u the unit of an evaluation of the flag; a nil context is nobody's.
+func (u *unit) enter(c *Context, flag string) {
+	u.flag = flag
+	if c != nil {
+		u.key, u.attributes, u.time = c.TargetingKey, c.Attributes, c.Time
 	}
-	return unit{key: c.TargetingKey, attributes: c.Attributes, time: c.Time, flag: flag}
 }
 
 // value gives the value of an attribute, nil if it is missing. The targeting key is not an
