@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seatrial/seatrial/internal/core/eval"
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
@@ -159,7 +158,7 @@ func (s *Service) advance(c Change) error {
 
 // publish makes a state visible. The caller holds s.mu.
 func (s *Service) publish(set flag.Set) {
-	s.view = &View{Head: s.state.head, Set: &set, json: encodeOnce(&set), compiled: compileOnce(&set)}
+	s.view = &View{Head: s.state.head, Set: &set, json: encodeOnce(&set), compiled: s.compiler(&set)}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -170,10 +169,6 @@ func encodeOnce(v any) func() []byte {
 		b, _ := json.Marshal(v)
 		return b
 	})
-}
-
-func compileOnce(set *flag.Set) func() (*eval.Snapshot, error) {
-	return sync.OnceValues(func() (*eval.Snapshot, error) { return eval.Compile(*set) })
 }
 
 // WaitSnapshot returns the newest state as soon as it differs from the state that have

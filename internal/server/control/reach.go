@@ -19,6 +19,8 @@ type edit struct {
 	// else they name the entity.
 	at     string
 	placed bool
+	// restored says that the value comes from the log.
+	restored bool
 }
 
 // reach is the state that edits lead to. What is allowed is asked of it, so the order of edits

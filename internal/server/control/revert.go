@@ -17,8 +17,10 @@ func (s *Service) Revert(ctx context.Context, revision int64, o WriteOptions) (C
 	c, err := s.commit(ctx, o, write{
 		verb: "revert", input: []any{revision},
 		prepare: func(ctx context.Context) (err error) {
-			ops, err = s.opsBefore(ctx, revision)
-			return err
+			if ops, err = s.opsBefore(ctx, revision); err != nil {
+				return err
+			}
+			return s.checkLists(ctx, ops)
 		},
 		plan: func(p *projection) (plan, error) {
 			if err := p.unchangedSince(ops, revision); err != nil {
@@ -125,7 +127,7 @@ func (p *projection) mayApply(ops []Op, set *flag.Set) error {
 		if err != nil {
 			return internalError("%s %q as stored cannot be read: %v", op.Kind, op.Key, err)
 		}
-		edits[i] = edit{entity: entity{op.Kind, op.Key}, value: value}
+		edits[i] = edit{entity: entity{op.Kind, op.Key}, value: value, restored: true}
 	}
 	return p.mayReach(set, edits)
 }

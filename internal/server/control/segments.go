@@ -44,7 +44,7 @@ func (r *reach) mayPutSegment(g flag.Segment) error {
 	if !exists && r.count(segments) > flag.MaxSegments {
 		return precondition("segment %q: there are %d segments, no more are allowed: delete some first", g.Key, len(r.p.segments))
 	}
-	if g.List != nil && !sameJSON(g.List, old.List) {
+	if restored := r.edits[entity{KindSegment, g.Key}].restored; g.List != nil && !restored && !sameJSON(g.List, old.List) {
 		return invalid("/list", "segment %q: the member list is another one than is stored: send it as it is, or leave it out to remove it; members are uploaded, not written here", g.Key)
 	}
 	return nil

@@ -27,6 +27,8 @@ type Config struct {
 	Now func() time.Time
 	// Logger gets what no caller is told of, such as a failing follow. Default: discard.
 	Logger *slog.Logger
+	// Lists gives the members of segments' lists. Nil: they have none that anybody can evaluate.
+	Lists Lists
 	// Usage tells when flags were evaluated, for StaleFlags. Nil: nobody knows.
 	Usage Usage
 	// WindowChanges and WindowBytes bound the deltas kept for streams that resume. Both bounds
