@@ -1,6 +1,6 @@
 package flag
 
-import "strings"
+import "strconv"
 
 // path is a place in a document while it is being checked. Its text, a JSON pointer, is made only
 // when there is a problem to report: most documents are right, and a set has many places.
@@ -21,21 +21,17 @@ func (p *path) to(field string) path { return path{up: p, text: field, index: no
 func (p *path) item(field string, index int) path { return path{up: p, text: field, index: index} }
 
 // String gives the JSON pointer.
-func (p path) String() string {
-	tokens, text := []any{}, ""
-	for at := &p; at != nil; at = at.up {
-		if at.index != noItem {
-			tokens = append(tokens, at.index)
-		}
-		if at.up != nil {
-			tokens = append(tokens, at.text)
-		}
-		text = at.text
+func (p path) String() string { return string(p.appendTo(nil)) }
+
+// appendTo copies bytes and keeps no text, so that paths need not be on the heap. The names of
+// fields need no escapes.
+func (p *path) appendTo(b []byte) []byte {
+	if p.up != nil {
+		b = append(p.up.appendTo(b), '/')
 	}
-	var b strings.Builder
-	b.WriteString(text)
-	for i := len(tokens) - 1; i >= 0; i-- {
-		b.WriteString(Pointer("", tokens[i]))
+	b = append(b, p.text...)
+	if p.index != noItem {
+		b = strconv.AppendInt(append(b, '/'), int64(p.index), 10)
 	}
-	return b.String()
+	return b
 }

@@ -46,11 +46,28 @@ func decodeBoolean(raw []byte) (any, error) {
 }
 
 func decodeString(raw []byte) (any, error) {
+	if text, ok := plain(raw); ok {
+		return text, nil
+	}
 	var s string
 	if raw[0] != '"' || !utf8.Valid(raw) || json.Unmarshal(raw, &s) != nil {
 		return nil, fmt.Errorf("is not a string; write it in double quotes, in UTF-8")
 	}
 	return s, nil
+}
+
+// plain reads a string without escapes, as nearly all are.
+func plain(raw []byte) (string, bool) {
+	if len(raw) < 2 || raw[0] != '"' || raw[len(raw)-1] != '"' {
+		return "", false
+	}
+	text := raw[1 : len(raw)-1]
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return "", false
+		}
+	}
+	return string(text), true
 }
 
 // decodeInteger takes integral numbers in any notation (5, 5.0, 5e0), as clients that only know
