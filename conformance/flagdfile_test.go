@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/seatrial/seatrial/internal/core/eval"
@@ -48,7 +49,7 @@ func TestExportedFlagsEvaluateAlike(t *testing.T) {
 
 func compareSet(t *testing.T, oracle *node, seed uint64, tally map[string]int) {
 	t.Helper()
-	c := flagtest.New(seed, flagtest.Options{Flags: 8, Contexts: 12, Portable: seed%4 != 0, ASCII: true})
+	c := flagtest.New(seed, flagtest.Options{Flags: 8, Contexts: 12, Portable: seed%4 != 0, Raw: seed%4 > 1, ASCII: true})
 	snapshot, err := eval.Compile(c.Set)
 	if err != nil {
 		t.Fatalf("seed %d: %v", seed, err)
@@ -66,7 +67,7 @@ func compareSet(t *testing.T, oracle *node, seed uint64, tally map[string]int) {
 		f := &c.Set.Flags[i]
 		if why := document.Reasons[f.Key]; why != "" {
 			tally["server"]++
-			if seed%4 != 0 {
+			if seed%4 == 1 {
 				t.Errorf("seed %d: flag %s is not expressed: %s", seed, f.Key, why)
 			}
 			continue
@@ -87,12 +88,48 @@ func compareOne(t *testing.T, oracle *node, seed uint64, f *flag.Flag, context f
 	if reason == eval.ReasonSplit {
 		reason = eval.ReasonTargetingMatch
 	}
-	if want.Failed != "" || want.ErrorCode != "" || want.Variant != got.Variant || want.Reason != string(reason) ||
+	if want.Failed != "" || want.ErrorCode != string(got.Error) || want.Variant != got.Variant || want.Reason != string(reason) ||
 		!reflect.DeepEqual(plain(t, got.Value), plain(t, want.Value)) {
 		rule, _ := json.Marshal(f)
 		about, _ := json.Marshal(context)
 		t.Errorf("seed %d, flag %s\n  ours:  %q %v (%s)\n  flagd: %+v\n  context %s\n  flag %s",
 			seed, f.Key, got.Variant, got.Value, got.Reason, want, about, rule)
+	}
+}
+
+// TestFlagdCoreHashesUTF16 holds a known fault of the oracle: its murmur3 takes the low parts of
+// UTF-16 units for bytes, where flagd's other clients, and we, hash UTF-8. So units beyond ASCII fall
+// into other buckets there. Once this fails, the comparison above can do without its ASCII option.
+func TestFlagdCoreHashesUTF16(t *testing.T) {
+	oracle := startNode(t, "flagdcore", "evaluate.js")
+	weights := []flag.Share{{Variant: "a", Weight: 50_000}, {Variant: "b", Weight: 50_000}}
+	set := flag.Set{Flags: []flag.Flag{{
+		Key: "f", Kind: flag.KindConfig, Type: flag.TypeBoolean, Enabled: true,
+		Variants: []flag.Variant{{Name: "a", Value: json.RawMessage("true")}, {Name: "b", Value: json.RawMessage("false")}},
+		Rules:    []flag.Rule{{Split: &flag.Split{Weights: weights}}},
+	}}}
+	snapshot, err := eval.Compile(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := flagd.Export(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got answer
+	oracle.ask(t, map[string]any{"document": document}, &got)
+	alike := map[string]int{}
+	for i := range 200 {
+		for script, unit := range map[string]string{"ASCII": "user-", "beyond": "Jürgen-"} {
+			unit += strconv.Itoa(i)
+			oracle.ask(t, map[string]any{"flag": "f", "context": map[string]any{"targetingKey": unit}}, &got)
+			if got.Variant == snapshot.Evaluate("f", &eval.Context{TargetingKey: unit}).Variant {
+				alike[script]++
+			}
+		}
+	}
+	if alike["ASCII"] != 200 || alike["beyond"] == 200 {
+		t.Errorf("of 200 units each, %v got the same variant", alike)
 	}
 }
 

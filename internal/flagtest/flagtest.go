@@ -43,6 +43,8 @@ type Options struct {
 	Portable bool
 	// ASCII keeps what splits and trials hash to ASCII.
 	ASCII bool
+	// Raw puts flags and segments in that are as flagd files have them.
+	Raw bool
 }
 
 // New makes the case of a seed.
@@ -91,6 +93,10 @@ func (g *generator) set() flag.Set {
 
 func (g *generator) segment(key string) flag.Segment {
 	s := flag.Segment{Key: key}
+	if g.options.Raw && g.chance(20) {
+		s.Rule = json.RawMessage(pick(g, rules))
+		return s
+	}
 	if g.chance(60) {
 		s.Members = g.units(1 + g.IntN(4))
 	}
@@ -156,7 +162,30 @@ var (
 	names = []string{"on", "off", "c", "0", "true", "x/y.z"}
 )
 
+// The definitions and rules that come from flagd files. Engines agree on these for all values.
+var (
+	definitions = []string{
+		`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off"}`,
+		`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":null,"targeting":{}}`,
+		`{"state":"DISABLED","variants":{"on":true,"off":false},"defaultVariant":"on"}`,
+		`{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off","metadata":{"owner":"x"},
+		  "targeting":{"if":[{"in":[{"var":"plan"},["pro","basic"]]},"on",null]}}`,
+		`{"state":"ENABLED","variants":{"on":true,"off":false},"targeting":{"fractional":[["on",30],["off",70]]}}`,
+		`{"state":"ENABLED","variants":{"on":true,"off":false},"targeting":{"if":[{"===":[{"var":"country"},null]},"gone","off"]}}`,
+	}
+	rules = []string{
+		`{"in":[{"var":"plan"},["pro","PRO"]]}`, `{"===":[{"var":"country"},true]}`,
+		`{"starts_with":[{"var":"version"},"v"]}`, `{"var":"user.plan"}`,
+	}
+)
+
 func (g *generator) flag(key string, others []flag.Flag) flag.Flag {
+	if g.options.Raw && g.chance(15) {
+		return flag.Flag{
+			Key: key, Kind: flag.KindConfig, Type: flag.TypeBoolean, Enabled: !g.chance(10), Archived: g.chance(5),
+			Definition: json.RawMessage(pick(g, definitions)),
+		}
+	}
 	f := flag.Flag{Key: key, Kind: flag.KindConfig, Type: pick(g, types), Enabled: !g.chance(7), Archived: g.chance(4)}
 	for i, at := range g.Perm(len(names))[:1+g.IntN(4)] {
 		from := values[f.Type]
@@ -188,6 +217,9 @@ func (g *generator) prerequisites(f *flag.Flag, others []flag.Flag) {
 			if g.chance(60) {
 				need.Variants = append(need.Variants, v.Name)
 			}
+		}
+		if len(needed.Definition) > 0 {
+			need.Variants = []string{"on"}
 		}
 		if len(need.Variants) > 0 {
 			f.Prerequisites = append(f.Prerequisites, need)

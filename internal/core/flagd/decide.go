@@ -162,7 +162,7 @@ func (e *exporter) served(of string) (expr, error) {
 		return none, errors.New("there is no such flag")
 	case !f.Enabled || f.Archived:
 		return none, nil
-	case len(f.Definition) > 0:
+	case f.HasDefinition():
 		return rawServed(f)
 	}
 	d := e.decide(f)
@@ -366,7 +366,7 @@ func (e *exporter) group(name string) group {
 	switch {
 	case s == nil:
 		return group{err: errors.New("there is no such segment")}
-	case len(s.Rule) > 0:
+	case s.HasRule():
 		return group{condition: reference, evaluator: expr(s.Rule)}
 	case s.List != nil && s.List.Count > 0:
 		return group{err: fmt.Errorf("its list has %d members, too many for a definition", s.List.Count)}

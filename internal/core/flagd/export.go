@@ -47,9 +47,9 @@ func Export(set flag.Set) (Document, error) {
 // evaluators adds those that came as such, and the segments that the flags refer to.
 func (e *exporter) evaluators(d *Document) error {
 	for _, name := range slices.Sorted(maps.Keys(e.segments)) {
-		rule := e.segments[name].Rule
-		if len(rule) == 0 {
-			rule = json.RawMessage(e.groups[name].evaluator) // empty if no flag asked for it
+		rule := json.RawMessage(e.groups[name].evaluator) // empty if no flag asked for it
+		if s := e.segments[name]; s.HasRule() {
+			rule = s.Rule
 		}
 		if len(rule) == 0 {
 			continue
@@ -65,7 +65,7 @@ func (e *exporter) evaluators(d *Document) error {
 
 func (e *exporter) definition(f *flag.Flag, d *Document) (json.RawMessage, error) {
 	enabled := f.Enabled && !f.Archived
-	if len(f.Definition) > 0 {
+	if f.HasDefinition() {
 		return rawDefinition(f.Definition, enabled)
 	}
 	decided := e.decide(f)

@@ -125,6 +125,9 @@ func not(condition expr) expr {
 	case no:
 		return yes
 	}
+	if strings.HasPrefix(string(condition), `{"$ref"`) {
+		return call("if", condition, no, yes) // it may give a list, of which "!" would see the first
+	}
 	return call("!", condition)
 }
 

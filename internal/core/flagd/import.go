@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"io"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/core/targeting"
 )
 
 // MaxFile is the longest file that [Import] reads, in bytes.
@@ -127,7 +127,7 @@ func (r *reader) flags(data json.RawMessage) []flag.Flag {
 type placed struct {
 	Entry
 	pointer string
-	fields  []Entry // read already
+	fields  []Entry // of the definition
 }
 
 func (r *reader) flagEntries(data json.RawMessage) []placed {
@@ -172,25 +172,9 @@ func (r *reader) flag(one placed) flag.Flag {
 	if len(f.Definition) > flag.MaxFlagBytes {
 		r.problems.Add(one.pointer, "has %d bytes of JSON; at most %d are allowed, move long lists into $evaluators", len(f.Definition), flag.MaxFlagBytes)
 	}
-	has := map[string]bool{}
 	for _, field := range one.fields {
-		at := flag.Pointer(one.pointer, field.Key)
-		has[field.Key] = true
-		switch field.Key {
-		case "state":
-			if s := string(field.Definition); s != `"ENABLED"` && s != `"DISABLED"` {
-				r.problems.Add(at, "is %.40s; write ENABLED or DISABLED", s)
-			}
-		case "variants":
-			f.Type = r.variants(at, field.Definition)
-		case "defaultVariant", "targeting", "metadata", "$schema":
-		default:
-			r.problems.Add(at, "is not a part of a flagd flag; remove it, or move it to metadata")
-		}
-	}
-	for _, name := range []string{"state", "variants"} {
-		if !has[name] {
-			r.problems.Add(flag.Pointer(one.pointer, name), "is missing; every flagd flag has it")
+		if field.Key == "variants" {
+			f.Type = typeOf(field.Definition)
 		}
 	}
 	return f
@@ -204,45 +188,15 @@ func (r *reader) compact(at string, raw json.RawMessage) json.RawMessage {
 	return b.Bytes()
 }
 
-// variants gives the type that all variants share.
-func (r *reader) variants(at string, data json.RawMessage) flag.Type {
-	var shared flag.Type
-	entries := r.members(at, data)
-	if len(entries) == 0 {
-		r.problems.Add(at, "has none; give the flag at least one variant")
-	}
-	for _, one := range entries {
-		at := flag.Pointer(at, one.Key)
-		own := typeOf(one.Definition)
-		switch {
-		case own == "":
-			r.problems.Add(at, "is neither a boolean, a string, a number nor an object; flags have one of these types")
-		case shared == "" || shared == flag.TypeInteger && own == flag.TypeFloat:
-			shared = own
-		case own != shared && !(shared == flag.TypeFloat && own == flag.TypeInteger):
-			r.problems.Add(at, "is of type %s, a variant before it of type %s; all variants of a flag share one type", own, shared)
-		}
-	}
-	return shared
-}
-
-// typeOf gives the type of a value; a number written without point and exponent is an integer.
-func typeOf(raw json.RawMessage) flag.Type {
-	raw = bytes.TrimSpace(raw)
-	switch c := raw[0]; {
-	case c == 't' || c == 'f':
-		return flag.TypeBoolean
-	case c == '"':
-		return flag.TypeString
-	case c == '{' || c == 'n':
+// typeOf gives the type that all variants share. Variants that share none have the type of the
+// object: the validation of the set says what is wrong with them.
+func typeOf(variants json.RawMessage) flag.Type {
+	definition := slices.Concat([]byte(`{"state":"ENABLED","variants":`), variants, []byte("}"))
+	d, err := targeting.ParseDefinition(definition, nil)
+	if err != nil {
 		return flag.TypeObject
-	case c == '[':
-		return ""
 	}
-	if strings.ContainsAny(string(raw), ".eE") {
-		return flag.TypeFloat
-	}
-	return flag.TypeInteger
+	return flag.Type(d.Type)
 }
 
 func (r *reader) evaluators(data json.RawMessage) []flag.Segment {
