@@ -24,4 +24,11 @@ const (
 	UnitNew       = "new"
 	UnitAtRisk    = "at_risk"
 	UnitBad       = "bad"
+
+	// MetricSeen is a monotonic delta sum of value 1, unit {flag}: the flag was evaluated in the
+	// report's time and gave the variant; how often is not told. It carries AttrSeenFlag and,
+	// unless it gave the code's default, AttrSeenVariant.
+	MetricSeen      = "seatrial.flag.evaluations.seen"
+	AttrSeenFlag    = "feature_flag.key"
+	AttrSeenVariant = "feature_flag.result.variant"
 )

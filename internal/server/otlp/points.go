@@ -44,7 +44,9 @@ type pointBuilder struct {
 	builder
 	points  []intervals.Point
 	ignored int // data points of other metrics
-	counts  []uint64
+
+	sightings []sighting
+	counts    []uint64
 }
 
 // metric is what applies to all points of a metric.
@@ -59,6 +61,9 @@ type metric struct {
 
 // fault says why no point of the metric can be taken, "" if they can.
 func (m *metric) fault() string {
+	if m.name == outcome.MetricSeen {
+		return m.seenFault()
+	}
 	switch {
 	case m.histogram != (m.name == outcome.MetricDuration) || m.histogram == m.sum:
 		return reasonShape
@@ -93,6 +98,9 @@ func (b *pointBuilder) begin() {
 
 // wanted reports whether the points of a metric are read at all.
 func wanted(name string) bool {
+	if name == outcome.MetricSeen {
+		return true
+	}
 	if !strings.HasPrefix(name, outcomePrefix) {
 		return false
 	}
@@ -129,6 +137,10 @@ const noRecordedValue = 1
 func (b *pointBuilder) finish(m *metric, raw *rawPoint) {
 	if raw.flags&noRecordedValue != 0 {
 		b.ignored++
+		return
+	}
+	if m.name == outcome.MetricSeen {
+		b.seen(raw)
 		return
 	}
 	p := intervals.Point{Metric: m.name, Start: int64(raw.start), End: int64(raw.end), Exemplars: raw.exemplars}

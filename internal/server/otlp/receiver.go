@@ -30,6 +30,12 @@ type Traces interface {
 	Add(spans []traces.Span)
 }
 
+// Usage takes which flags were evaluated; *usage.Store is one. The strings are parts of the
+// request's memory: what is kept must be copied.
+type Usage interface {
+	Seen(flag, variant string)
+}
+
 var (
 	_ Outcomes = (*intervals.Accumulator)(nil)
 	_ Traces   = (*traces.Store)(nil)
@@ -37,10 +43,11 @@ var (
 
 // Config is what a [Receiver] needs. Zero numbers mean the default.
 type Config struct {
-	// Outcomes and Traces get what arrives. With nil, valid requests are answered with success
-	// and forgotten.
+	// Outcomes, Traces and Usage get what arrives. With nil, valid requests are answered with
+	// success and forgotten.
 	Outcomes Outcomes
 	Traces   Traces
+	Usage    Usage
 	// MaxBody bounds one body in bytes, both as sent and decompressed. Default 16 MiB, at most
 	// 64 MiB. Larger bodies are refused with 413.
 	MaxBody int64
@@ -172,6 +179,12 @@ func (r *Receiver) takeMetrics(body []byte, enc encoding) (taken, error) {
 	if r.cfg.Outcomes != nil && len(b.points) > 0 {
 		r.cfg.Outcomes.AddOutcomes(b.points)
 	}
+	if r.cfg.Usage != nil {
+		for i := range b.sightings {
+			r.cfg.Usage.Seen(b.sightings[i].flag, b.sightings[i].variant)
+		}
+	}
+	r.stats.sightings.Add(uint64(len(b.sightings)))
 	r.stats.points.Add(uint64(len(b.points)))
 	r.stats.rejectedPoints.Add(uint64(b.rejected))
 	r.stats.ignoredPoints.Add(uint64(b.ignored))
@@ -186,6 +199,7 @@ type Stats struct {
 	Points         uint64 // outcome points given to Outcomes
 	RejectedPoints uint64 // outcome points reported to the sender as a partial success
 	IgnoredPoints  uint64 // points of metrics that are none of ours
+	Sightings      uint64 // evaluated flags with their variants, given to Usage
 	Malformed      uint64 // requests refused with 400, 405 or 415
 	TooLarge       uint64 // requests refused with 413
 	Overloaded     uint64 // requests refused with 429 or 503
@@ -194,8 +208,8 @@ type Stats struct {
 
 // counters are the Stats as they are counted.
 type counters struct {
-	requests, spans, rejectedSpans, points, rejectedPoints, ignoredPoints atomic.Uint64
-	malformed, tooLarge, overloaded                                       atomic.Uint64
+	requests, spans, rejectedSpans, points, rejectedPoints, ignoredPoints, sightings atomic.Uint64
+	malformed, tooLarge, overloaded                                                  atomic.Uint64
 }
 
 func (c *counters) refuse(status int) {
@@ -215,6 +229,7 @@ func (r *Receiver) Stats() Stats {
 	return Stats{
 		Requests: c.requests.Load(), Spans: c.spans.Load(), RejectedSpans: c.rejectedSpans.Load(),
 		Points: c.points.Load(), RejectedPoints: c.rejectedPoints.Load(), IgnoredPoints: c.ignoredPoints.Load(),
+		Sightings: c.sightings.Load(),
 		Malformed: c.malformed.Load(), TooLarge: c.tooLarge.Load(), Overloaded: c.overloaded.Load(),
 		InFlight: r.budget.held.Load(),
 	}
