@@ -66,37 +66,45 @@ func inRange(needle, bounds value) bool {
 	return f >= bounds.at(0).comparable() && f <= bounds.at(1).comparable()
 }
 
-// set is a constant list that is worth an index.
+// set is a constant list, prepared: a few elements are looked through, more are indexed.
 type set struct {
+	few     []value
 	texts   map[string]struct{}
 	numbers map[float64]struct{}
-	others  []value // null, booleans and ranges
 }
 
-// indexFrom is the length of a list from which on a set beats looking through it.
+// indexFrom is the length of a list from which on an index beats looking through it.
 const indexFrom = 9
 
-// newSet gives nil for what is better looked through.
+// newSet gives nil for what is no list.
 func newSet(list value) *set {
-	if list.kind != isList || list.len() < indexFrom {
+	if list.kind != isList {
 		return nil
 	}
-	s := &set{texts: map[string]struct{}{}, numbers: map[float64]struct{}{}}
+	s := &set{}
+	if list.len() >= indexFrom {
+		s.texts, s.numbers = map[string]struct{}{}, map[float64]struct{}{}
+	}
 	for i := range list.len() {
-		switch element := list.at(i); element.kind {
-		case isText:
-			s.texts[element.text] = struct{}{}
-			if f, ok := parseNumber(element.text); ok {
-				s.numbers[f] = struct{}{}
-			}
-		case isNumber:
-			s.numbers[element.number] = struct{}{}
-		case isObject: // equals nothing
-		default:
-			s.others = append(s.others, element)
-		}
+		s.add(list.at(i))
 	}
 	return s
+}
+
+// add indexes texts and numbers; null, booleans and ranges are always looked through.
+func (s *set) add(element value) {
+	switch {
+	case element.kind == isObject: // equals nothing
+	case s.texts != nil && element.kind == isText:
+		s.texts[element.text] = struct{}{}
+		if f, ok := parseNumber(element.text); ok {
+			s.numbers[f] = struct{}{}
+		}
+	case s.texts != nil && element.kind == isNumber:
+		s.numbers[element.number] = struct{}{}
+	default:
+		s.few = append(s.few, element)
+	}
 }
 
 func (s *set) has(needle value) (ok bool) {
@@ -106,8 +114,12 @@ func (s *set) has(needle value) (ok bool) {
 	case isNumber:
 		_, ok = s.numbers[needle.number]
 	}
-	for i := 0; i < len(s.others) && !ok; i++ {
-		ok = found(needle, s.others[i])
+	for i := 0; i < len(s.few) && !ok; i++ {
+		if few := &s.few[i]; few.kind == isText && needle.kind == isText {
+			ok = few.text == needle.text
+		} else {
+			ok = found(needle, *few)
+		}
 	}
 	return ok
 }

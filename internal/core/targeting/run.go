@@ -43,6 +43,11 @@ func (r *run) eval(n *node) value {
 		return value{}
 	}
 	switch {
+	case n.op == opVar:
+		if v := r.look(n.path); v.kind != isNull || len(n.args) == 0 {
+			return v
+		}
+		return r.eval(&n.args[0]) // the default
 	case n.op <= opMissingSome:
 		return r.evalData(n)
 	case n.op <= opTruthy:
@@ -71,11 +76,6 @@ func (r *run) evalData(n *node) value {
 	switch n.op {
 	case opRef:
 		return r.eval(n.target)
-	case opVar:
-		if v := r.look(n.path); v.kind != isNull {
-			return v
-		}
-		return r.arg(n, 0)
 	case opVarNamed:
 		return r.named(n)
 	case opSpread:

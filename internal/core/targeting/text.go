@@ -79,11 +79,8 @@ func (r *run) hash(n *node) uint32 {
 	for i := range args {
 		v := r.eval(&args[i])
 		text, last := v.text, i == len(args)-1
-		if !begun && len(n.args) > 1 {
-			text = strings.TrimLeftFunc(text, unicode.IsSpace)
-		}
-		if last && len(n.args) > 1 {
-			text = strings.TrimRightFunc(text, unicode.IsSpace)
+		if len(n.args) > 1 {
+			text = trim(text, !begun, last)
 		}
 		if v.kind != isText || text == "" || !r.spendText(n, len(text)) {
 			break
@@ -95,6 +92,19 @@ func (r *run) hash(n *node) uint32 {
 	}
 	return bucket.Seed{}.Sum(r.cat(n).text)
 }
+
+// trim cuts white space off at one side or both.
+func trim(text string, left, right bool) string {
+	if left && text != "" && !isPrintable(text[0]) {
+		text = strings.TrimLeftFunc(text, unicode.IsSpace)
+	}
+	if right && text != "" && !isPrintable(text[len(text)-1]) {
+		text = strings.TrimRightFunc(text, unicode.IsSpace)
+	}
+	return text
+}
+
+func isPrintable(c byte) bool { return c > ' ' && c < 0x7f }
 
 // substr counts characters. A start before the beginning or behind the end gives the whole text,
 // as in the Go engine; a negative length leaves that many out at the end.
