@@ -102,7 +102,7 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, key string, c cal
 	out := http.NewResponseController(w)
 	_ = out.SetReadDeadline(now.Add(readTimeout))
 	_ = out.SetWriteDeadline(now.Add(writeTimeout))
-	if err := j.ask(r.Body, s.limits.Body); err != nil {
+	if err := j.ask(r.Body, s.limits.Body, now); err != nil {
 		return err
 	}
 	if key == "" && r.URL.RawQuery != "" {
@@ -125,15 +125,15 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, key string, c cal
 	return nil
 }
 
-// ask reads the body.
-func (j *job) ask(body io.Reader, limit int) error {
+// ask reads the body, for an evaluation at a time.
+func (j *job) ask(body io.Reader, limit int, now time.Time) error {
 	if err := j.readAll(body, limit); err != nil {
 		return err
 	}
 	if err := j.q.read(string(j.in)); err != nil {
 		return refusal{status: http.StatusBadRequest, code: codeParse, message: err.Error()}
 	}
-	j.context = eval.Context{TargetingKey: j.q.targetingKey, Attributes: j.q.attributes}
+	j.context = eval.Context{TargetingKey: j.q.targetingKey, Attributes: j.q.attributes, Time: now.Unix()}
 	return nil
 }
 

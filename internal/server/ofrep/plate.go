@@ -24,12 +24,8 @@ type plates struct {
 func newPlates(view *control.View, snapshot *eval.Snapshot) *plates {
 	flags := snapshot.Flags()
 	p := &plates{view: view, list: make([]*plate, len(flags)), byKey: make(map[string]*plate, len(flags))}
-	public := map[string]bool{}
-	for i := range view.Set.Flags {
-		public[view.Set.Flags[i].Key] = view.Set.Flags[i].ClientSide
-	}
 	for i, f := range flags {
-		p.list[i] = &plate{flag: f, client: public[f.Key()], set: snapshot.Environment()}
+		p.list[i] = &plate{flag: f, set: snapshot.Environment()}
 		p.byKey[f.Key()] = p.list[i]
 	}
 	p.metadata = append([]byte(`"metadata":`), encode(map[string]any{
@@ -42,7 +38,7 @@ func newPlates(view *control.View, snapshot *eval.Snapshot) *plates {
 
 // find gives the plate of a flag, nil if there is none that the caller may see.
 func (p *plates) find(key string, client bool) *plate {
-	if found := p.byKey[key]; found != nil && (!client || found.client) {
+	if found := p.byKey[key]; found != nil && (!client || found.flag.ClientSide()) {
 		return found
 	}
 	return nil
@@ -60,7 +56,7 @@ func (p *plates) pieces(client bool) []piece {
 	var list []piece
 	var run []byte
 	for _, one := range p.list {
-		if client && !one.client {
+		if client && !one.flag.ClientSide() {
 			continue
 		}
 		if len(list) > 0 || len(run) > 0 {
@@ -80,9 +76,8 @@ func (p *plates) pieces(client bool) []piece {
 // plate is what a flag's answers are put together from: head, reason, and the tail of the
 // variant.
 type plate struct {
-	flag   *eval.Flag
-	client bool   // browsers may see it
-	set    string // environment
+	flag *eval.Flag
+	set  string // environment
 
 	once  sync.Once
 	head  []byte // {"key":"…","reason":"
@@ -127,16 +122,7 @@ func (p *plate) tail(variant string, value any) []byte {
 // of the trial that runs on it.
 func (p *plate) metadata() map[string]any {
 	m := map[string]any{}
-	if own, ok := any(p.flag).(interface{ Metadata() map[string]any }); ok {
-		maps.Copy(m, own.Metadata())
-	}
-	for name, value := range m {
-		switch value.(type) {
-		case string, bool, float64, int64:
-		default:
-			delete(m, name) // OpenFeature knows no other types
-		}
-	}
+	maps.Copy(m, p.flag.Metadata())
 	m["flagSetId"] = p.set
 	if trials := p.flag.Trials(); len(trials) > 0 {
 		m["version"] = trials[0].Version
