@@ -49,6 +49,7 @@ func fill(r *rig) {
 		boolFlag("undecided", func(f *flag.Flag) { f.DefaultVariant = "" }),
 		typed("text", flag.TypeString, "a", `"hello"`), typed("whole", flag.TypeInteger, "a", "42"),
 		typed("even", flag.TypeFloat, "a", "7"), typed("fraction", flag.TypeFloat, "a", "0.5"),
+		flag.Flag{Key: "policy", Kind: flag.KindPolicy, Type: flag.TypeObject, Enabled: true, DefaultVariant: "none", Variants: variants("none", "null")},
 		typed("object", flag.TypeObject, "a", `{"list":[1,{"deep":true}],"none":null}`),
 	)
 	r.put("staging", boolFlag("static", func(f *flag.Flag) { f.DefaultVariant = "on" }))
@@ -136,6 +137,7 @@ func TestValuesOfEveryType(t *testing.T) {
 		{name: "disabled", key: "disabled", ask: boolean, reason: "DISABLED"},
 		{name: "disabled, another type", key: "disabled", ask: text, reason: "DISABLED"},
 		{name: "no default", key: "undecided", ask: boolean, reason: "DEFAULT"},
+		{name: "null", key: "policy", ask: nested, value: map[string]any{}, reason: "DEFAULT"},
 		{name: "text", key: "text", ask: text, value: "hello", reason: "STATIC", variant: "a"},
 		{name: "integer", key: "whole", ask: whole, value: int64(42), reason: "STATIC", variant: "a"},
 		{name: "integer as float", key: "whole", ask: float, value: 42.0, reason: "STATIC", variant: "a"},
@@ -202,7 +204,7 @@ func TestAllFlags(t *testing.T) {
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
-	if len(all1.Flags) != 8 || len(all2.Flags) != 10 {
+	if len(all1.Flags) != 8 || len(all2.Flags) != 11 {
 		t.Fatalf("%d flags that give a value, %d in all", len(all1.Flags), len(all2.Flags))
 	}
 	if f := all2.Flags["disabled"]; f == nil || f.Variant != nil || f.Value != nil || f.Reason != "DISABLED" {

@@ -70,11 +70,15 @@ func (r *rig) listen(role string) *heard {
 	return h
 }
 
-// sync opens a stream of definitions; to be called in a bubble.
-func (r *rig) sync(role, selector string) *heard {
+// sync opens a stream of definitions, by gRPC unless there are other options; to be called in a
+// bubble.
+func (r *rig) sync(role, selector string, options ...connect.ClientOption) *heard {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &heard{cancel: cancel}
-	client := syncv1pb.NewFlagSyncServiceClient(r.h2(), r.url, connect.WithGRPC(), as(role, ""))
+	if options == nil {
+		options = []connect.ClientOption{connect.WithGRPC()}
+	}
+	client := syncv1pb.NewFlagSyncServiceClient(r.h2(), r.url, append(options, as(role, ""))...)
 	go func() {
 		stream, err := client.SyncFlags(ctx, &syncv1pb.SyncFlagsRequest{Selector: selector})
 		if err != nil {
@@ -255,16 +259,24 @@ func TestHowStreamsEnd(t *testing.T) {
 }
 
 func TestStreamsOutliveQuietHours(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newMemoryRig(t)
-		defer r.close()
-		h := r.sync("sdk", "")
-		time.Sleep(3 * time.Hour)
-		r.put("default", boolFlag("a"))
-		if got := h.take(); len(got) != 2 || h.err != nil {
-			t.Errorf("heard %q, %v", got, h.err)
-		}
-	})
+	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newMemoryRig(t)
+				defer r.close()
+				r.client = &http.Client{Transport: &http.Transport{DialContext: r.memory.Dial}}
+				if http2 {
+					r.client = nil
+				}
+				h := r.sync("sdk", "", connect.WithProtoJSON())
+				time.Sleep(3 * time.Hour)
+				r.put("default", boolFlag("a"))
+				if got := h.take(); len(got) != 2 || h.err != nil {
+					t.Errorf("heard %q, %v", got, h.err)
+				}
+			})
+		})
+	}
 }
 
 func TestLimitsOfStreams(t *testing.T) {
