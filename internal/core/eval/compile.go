@@ -26,7 +26,7 @@ func CompileWith(set flag.Set, lists func(flag.List) (*members.Set, bool)) (*Sna
 	}
 	c := compiler{
 		lists: lists, paths: map[string]*path{}, evaluators: flag.Evaluators(set.Segments),
-		flags: make([]Flag, len(set.Flags)), byKey: make(map[string]*Flag, len(set.Flags)),
+		flags: make([]Flag, len(set.Flags)), byKey: make(map[string]*Flag, len(set.Flags)), slots: 1,
 	}
 	if err := c.compile(&set); err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func CompileWith(set flag.Set, lists func(flag.List) (*members.Set, bool)) (*Sna
 	return &Snapshot{
 		environment: set.Environment, history: set.History, hash: set.Hash,
 		epoch: set.Epoch, revision: set.Revision,
-		byKey: c.byKey, sorted: c.flags, missing: c.sortedMissing(),
+		byKey: c.byKey, sorted: c.flags, missing: c.sortedMissing(), slots: c.slots,
 	}, nil
 }
 
@@ -49,7 +49,8 @@ type compiler struct {
 	gate       *gate            // of all others
 	flags      []Flag           // all, sorted by key
 	byKey      map[string]*Flag
-	usesTime   bool // some condition of the flag that is compiled
+	slots      uint32 // given out, and the one of no flag
+	usesTime   bool   // some condition of the flag that is compiled
 }
 
 func (c *compiler) compile(set *flag.Set) error {
@@ -63,6 +64,7 @@ func (c *compiler) compile(set *flag.Set) error {
 			return fmt.Errorf("flag %q: %w", from[i].Key, err)
 		}
 		c.byKey[from[i].Key] = &c.flags[i]
+		c.flags[i].slot, c.slots = c.slots, c.slots+1+uint32(len(c.flags[i].variants))
 	}
 	allocations := byFlag(set.Allocations)
 	for i := range from {

@@ -66,6 +66,9 @@ type Result struct {
 	// Trial is set when Role is not RoleNone.
 	Trial *TrialRef
 	Role  Role
+	// Slot numbers the flag and what it gave within the snapshot, for those who keep something for
+	// each: [Flag.Slot] is the code default, the variants follow in the flag's order. 0: no flag.
+	Slot uint32
 }
 
 // TrialRef names the trial step that an evaluation belongs to. One exists per compiled

@@ -43,6 +43,7 @@ func (d decision) tell(f *Flag, r *Result) {
 		r.Variant, r.Value = v.Name, v.Value
 	}
 	r.Reason, r.Error, r.Trial, r.Role = d.reason, d.err, d.trial, d.role
+	r.Slot = uint32(int(f.slot) + 1 + d.variant) // noVariant is -1
 }
 
 // decide is the order of decision.

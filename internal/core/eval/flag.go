@@ -15,6 +15,7 @@ type Flag struct {
 	enabled  bool   // neither switched off nor archived
 	fallback Result // where nothing else applies
 	standard int    // the fallback's variant
+	slot     uint32 // of the code default, see Result.Slot
 	rules    []rule
 	trials   []trial
 	gate     *gate
@@ -136,6 +137,10 @@ func (f *Flag) UsesTime() bool { return f != nil && f.usesTime }
 // Metadata gives a flagd definition's own metadata: strings, booleans, int64 and float64. It is nil
 // for other flags. Do not modify it.
 func (f *Flag) Metadata() map[string]any { return f.orEmpty().metadata }
+
+// Slot is the [Result.Slot] of the flag's code default; that of its i-th variant is i + 1 more. 0 for
+// an unknown flag.
+func (f *Flag) Slot() uint32 { return f.orEmpty().slot }
 
 // Variants gives the variants in the flag's order, in a slice of the caller's own.
 func (f *Flag) Variants() []Variant { return slices.Clone(f.orEmpty().variants) }

@@ -11,6 +11,7 @@ type Snapshot struct {
 	byKey                      map[string]*Flag
 	sorted                     []Flag // by key, in one piece of memory
 	missing                    []string
+	slots                      uint32
 }
 
 // Flag gives the flag with that key, or nil if there is none. It does not allocate.
@@ -36,6 +37,9 @@ func (s *Snapshot) Flags() []*Flag {
 // MissingLists gives the keys of the segments whose member lists were not there when the snapshot
 // was compiled, sorted, in a slice of the caller's own. Until they are, nobody is a member by them.
 func (s *Snapshot) MissingLists() []string { return slices.Clone(s.orEmpty().missing) }
+
+// Slots is one more than the largest [Result.Slot].
+func (s *Snapshot) Slots() int { return int(max(s.orEmpty().slots, 1)) }
 
 // Environment names the flag set, for the metadata flagSetId.
 func (s *Snapshot) Environment() string { return s.orEmpty().environment }
