@@ -114,6 +114,8 @@ func scheduleOf(c Change, id string) (ScheduleEntry, error) {
 func (p *projection) mayCreateSchedule(n NewSchedule, now time.Time, set *flag.Set) error {
 	f, ok := p.flags[n.Flag]
 	switch {
+	case n.Flag == "":
+		return invalid("/flag", "schedule: no flag: name the one to change")
 	case !ok:
 		return notFound(entity{KindFlag, n.Flag})
 	case !n.At.After(now):

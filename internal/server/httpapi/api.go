@@ -1,7 +1,7 @@
 // Package httpapi is the HTTP interface of the control plane: /api/v1 with flags, segments,
-// trials, the change log, tokens, traces and evaluation, the snapshot and the change stream for
-// SDKs, and the operator's /livez, /readyz and /metrics. api/openapi.yaml is its contract; a
-// test holds both together.
+// layers, schedules, trials, the change log, environments, tokens, traces and evaluation, the
+// snapshot and the change stream for SDKs, and the operator's /livez, /readyz and /metrics.
+// api/openapi.yaml is its contract; a test holds both together.
 //
 // Every request goes one way: request id, limits, host, route, who (package auth), query, then
 // the handler. What goes wrong anywhere on it becomes one problem document (RFC 9457), by

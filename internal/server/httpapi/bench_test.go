@@ -48,7 +48,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	receiver := otlp.NewReceiver(otlp.Config{Traces: b.traces})
 	cfg := Config{
 		Service: b.service, Auth: b.auth, Traces: b.traces,
-		Environment: "default", Environments: &oneEnvironment{service: b.service},
+		Environment: "default", Environments: newEnvironments(b.service),
 		Stream: func(w http.ResponseWriter, _ *http.Request, owner string, valid func() bool) error {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.Write([]byte("event: bookmark\ndata: {}\n\n"))

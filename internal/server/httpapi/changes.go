@@ -7,10 +7,18 @@ import (
 	"github.com/seatrial/seatrial/internal/server/control"
 )
 
+// listChanges serves the log. The cursor is the last revision that was shown, in either order.
 func (c *call) listChanges() error {
 	limit, err := c.limit()
 	if err != nil {
 		return err
+	}
+	switch c.param("order") {
+	case "", "oldest":
+	case "newest":
+		return c.newestChanges(orHundred(limit))
+	default:
+		return invalid("query parameter order is %q: write oldest or newest", c.param("order"))
 	}
 	after, err := c.numberCursor("after")
 	if err != nil {
@@ -18,6 +26,22 @@ func (c *call) listChanges() error {
 	}
 	limit = orHundred(limit)
 	items, err := c.api.cfg.Service.ListChanges(c.r.Context(), after, limit)
+	if err != nil {
+		return err
+	}
+	return answerPage(c, items, lastRevision(items, limit))
+}
+
+func (c *call) newestChanges(limit int) error {
+	after, err := c.intParam("after", 0, 1<<53)
+	if err != nil {
+		return err
+	}
+	before, err := c.numberCursor("")
+	if err != nil {
+		return err
+	}
+	items, err := c.api.cfg.Service.NewestChanges(c.r.Context(), after, before, limit)
 	if err != nil {
 		return err
 	}

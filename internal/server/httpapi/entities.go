@@ -41,6 +41,14 @@ var segments = entities[flag.Segment, control.SegmentEntry]{
 	create: (*control.Service).CreateSegment, put: (*control.Service).PutSegment, remove: (*control.Service).DeleteSegment,
 }
 
+var layers = entities[flag.Layer, control.LayerEntry]{
+	what: "the layer", path: v1 + "/layers", decode: flag.DecodeLayer,
+	key:      func(l *flag.Layer) *string { return &l.Key },
+	revision: func(e control.LayerEntry) int64 { return e.Revision },
+	list:     (*control.Service).ListLayers, get: (*control.Service).GetLayer,
+	create: (*control.Service).CreateLayer, put: (*control.Service).PutLayer, remove: (*control.Service).DeleteLayer,
+}
+
 func (e entities[T, E]) listAll(c *call) error {
 	p, err := c.page()
 	if err != nil {
@@ -69,7 +77,7 @@ func (e entities[T, E]) read(c *call) (one T, o control.WriteOptions, err error)
 	if o, err = c.write(); err != nil {
 		return one, o, err
 	}
-	data, err := c.body()
+	data, err := c.body(maxBody)
 	if err != nil {
 		return one, o, err
 	}

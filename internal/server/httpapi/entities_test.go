@@ -13,6 +13,7 @@ func TestAnEntityIsChangedOnlyByThoseWhoHaveSeenIt(t *testing.T) {
 	for _, e := range []struct{ name, path, body, changed string }{
 		{"flag", v1 + "/flags", searchFlag, strings.Replace(searchFlag, `"off"}`, `"on"}`, 1)},
 		{"segment", v1 + "/segments", staff, `{"key":"staff","members":["u1"]}`},
+		{"layer", v1 + "/layers", `{"key":"l"}`, `{"key":"l","holdout":5}`},
 	} {
 		t.Run(e.name, func(t *testing.T) {
 			b := newBench(t)

@@ -7,31 +7,39 @@ import (
 	"testing"
 
 	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/store/storetest"
 )
 
-// oneEnvironment has many names for one service.
-type oneEnvironment struct {
-	service *control.Service
-	more    []string
+// memoryEnvironments are environments on logs in memory.
+type memoryEnvironments struct {
+	names    []string
+	services map[string]*control.Service
 }
 
-func (e *oneEnvironment) Names() []string { return append([]string{"default"}, e.more...) }
+func newEnvironments(first *control.Service) *memoryEnvironments {
+	return &memoryEnvironments{[]string{"default"}, map[string]*control.Service{"default": first}}
+}
 
-func (e *oneEnvironment) Service(name string) (*control.Service, error) {
-	if !slices.Contains(e.Names(), name) {
-		return nil, &control.Error{Code: control.CodeNotFound, Message: fmt.Sprintf("there is no environment %q", name)}
+func (e *memoryEnvironments) Names() []string { return slices.Clone(e.names) }
+
+func (e *memoryEnvironments) Service(name string) (*control.Service, error) {
+	if service := e.services[name]; service != nil {
+		return service, nil
 	}
-	return e.service, nil
+	return nil, &control.Error{Code: control.CodeNotFound, Message: fmt.Sprintf("there is no environment %q", name)}
 }
 
-func (e *oneEnvironment) Create(_ context.Context, name string) error {
-	e.more = append(e.more, name)
-	return nil
+func (e *memoryEnvironments) Create(ctx context.Context, name string) (err error) {
+	log := storetest.NewMemory()
+	e.names = append(e.names, name)
+	e.services[name], err = control.New(ctx, control.Config{Log: log, Journal: log, Environment: name})
+	return err
 }
 
-func (e *oneEnvironment) Delete(_ context.Context, name string) error {
+func (e *memoryEnvironments) Delete(_ context.Context, name string) error {
 	_, err := e.Service(name)
-	e.more = slices.DeleteFunc(e.more, func(n string) bool { return n == name })
+	e.names = slices.DeleteFunc(e.names, func(n string) bool { return n == name })
+	delete(e.services, name)
 	return err
 }
 

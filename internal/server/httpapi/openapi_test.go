@@ -150,7 +150,7 @@ func refusals(rt route, hasBody bool) []string {
 	write := rt.method != "GET" && rt.keyed
 	add(rt.class == classAPI || rt.class == classStream || rt.class == classTelemetry, 400)
 	add(!rt.need.Open(), 401, 403, 429)
-	add(strings.Contains(rt.path, "{") && rt.class == classAPI || rt.path == v1+"/trials" && write, 404)
+	add(strings.Contains(rt.path, "{") && rt.class == classAPI || (rt.path == v1+"/trials" || rt.path == v1+"/schedules") && write, 404)
 	add(write || rt.path == v1+"/tokens", 409) // a list of tokens may lose its place
 	add(rt.method != "GET" && strings.HasPrefix(rt.path, v1+"/environments"), 409)
 	add(rt.conditional, 412)
@@ -265,6 +265,8 @@ func TestEveryReferenceLeadsSomewhere(t *testing.T) {
 // readers say how the server reads a body of a schema.
 var readers = map[string]func([]byte) error{
 	"Flag":      func(data []byte) error { _, err := flag.DecodeFlag(data); return err },
+	"Layer":     func(data []byte) error { _, err := flag.DecodeLayer(data); return err },
+	"Batch":     func(data []byte) error { _, _, err := decodeBatch(data); return err },
 	"Segment":   func(data []byte) error { _, err := flag.DecodeSegment(data); return err },
 	"TrialSpec": func(data []byte) error { return decodeStrict("trial", data, &trial.Spec{}) },
 }

@@ -20,16 +20,16 @@ import (
 // maxBody bounds the body of a request, in bytes. Telemetry has its own bound.
 const maxBody = 4 << 20
 
-// body reads the whole body, which must be JSON.
-func (c *call) body() ([]byte, error) {
+// body reads the whole body, which must be JSON of at most limit bytes.
+func (c *call) body(limit int64) ([]byte, error) {
 	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, &control.Error{Code: codeMediaType, Message: fmt.Sprintf("Content-Type is %q: send JSON as application/json", c.r.Header.Get("Content-Type"))}
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		return nil, &control.Error{Code: control.CodeTooLarge, Message: fmt.Sprintf("the body has more than %d bytes: send less", maxBody)}
+		return nil, &control.Error{Code: control.CodeTooLarge, Message: fmt.Sprintf("the body has more than %d bytes: send less", limit)}
 	case err != nil:
 		return nil, invalid("the body could not be read: %v", err)
 	}
@@ -38,7 +38,7 @@ func (c *call) body() ([]byte, error) {
 
 // decode reads the body into a struct, strictly.
 func (c *call) decode(subject string, into any) error {
-	data, err := c.body()
+	data, err := c.body(maxBody)
 	if err != nil {
 		return err
 	}

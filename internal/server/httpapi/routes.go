@@ -53,6 +53,7 @@ func routes() []route {
 		{method: "PUT", path: v1 + "/flags/{key}", need: editor, query: written, conditional: true, keyed: true, handle: flags.putOne},
 		{method: "DELETE", path: v1 + "/flags/{key}", need: editor, query: written, conditional: true, keyed: true, handle: flags.removeOne},
 		{method: "GET", path: v1 + "/flags/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindFlag)},
+		{method: "POST", path: v1 + "/flags/{key}/restore", need: editor, query: written, conditional: true, keyed: true, handle: (*call).restoreFlag},
 
 		{method: "GET", path: v1 + "/segments", need: viewer, query: paged, handle: segments.listAll},
 		{method: "POST", path: v1 + "/segments", need: editor, query: written, keyed: true, handle: segments.createOne},
@@ -61,6 +62,20 @@ func routes() []route {
 		{method: "DELETE", path: v1 + "/segments/{key}", need: editor, query: written, conditional: true, keyed: true, handle: segments.removeOne},
 		{method: "GET", path: v1 + "/segments/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindSegment)},
 
+		{method: "GET", path: v1 + "/layers", need: viewer, query: paged, handle: layers.listAll},
+		{method: "POST", path: v1 + "/layers", need: editor, query: written, keyed: true, handle: layers.createOne},
+		{method: "GET", path: v1 + "/layers/{key}", need: viewer, handle: layers.getOne},
+		{method: "PUT", path: v1 + "/layers/{key}", need: editor, query: written, conditional: true, keyed: true, handle: layers.putOne},
+		{method: "DELETE", path: v1 + "/layers/{key}", need: editor, query: written, conditional: true, keyed: true, handle: layers.removeOne},
+		{method: "GET", path: v1 + "/layers/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindLayer)},
+
+		{method: "POST", path: v1 + "/apply", need: editor, query: written, keyed: true, handle: (*call).apply},
+		{method: "GET", path: v1 + "/stale", need: viewer, handle: (*call).listStale},
+		{method: "GET", path: v1 + "/schedules", need: viewer, query: []string{"limit", "cursor", "flag", "state"}, handle: (*call).listSchedules},
+		{method: "POST", path: v1 + "/schedules", need: editor, query: written, keyed: true, handle: (*call).createSchedule},
+		{method: "GET", path: v1 + "/schedules/{id}", need: viewer, handle: (*call).getSchedule},
+		{method: "DELETE", path: v1 + "/schedules/{id}", need: editor, query: written, keyed: true, handle: (*call).cancelSchedule},
+
 		{method: "GET", path: v1 + "/trials", need: viewer, query: paged, handle: (*call).listTrials},
 		{method: "POST", path: v1 + "/trials", need: editor, query: written, keyed: true, handle: (*call).startTrial},
 		{method: "GET", path: v1 + "/trials/{key}", need: viewer, handle: (*call).getTrial},
@@ -68,7 +83,7 @@ func routes() []route {
 		{method: "GET", path: v1 + "/trials/{key}/intervals", need: viewer, query: []string{"limit", "cursor", "after", "attempt"}, handle: (*call).listIntervals},
 		{method: "GET", path: v1 + "/trials/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindTrial)},
 
-		{method: "GET", path: v1 + "/changes", need: viewer, query: []string{"limit", "cursor", "after"}, handle: (*call).listChanges},
+		{method: "GET", path: v1 + "/changes", need: viewer, query: []string{"limit", "cursor", "after", "order"}, handle: (*call).listChanges},
 		{method: "GET", path: v1 + "/changes/{revision}", need: viewer, handle: (*call).getChange},
 		{method: "POST", path: v1 + "/changes/{revision}/revert", need: editor, query: written, keyed: true, handle: (*call).revertChange},
 

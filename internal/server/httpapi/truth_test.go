@@ -41,6 +41,28 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 	v.see("DELETE", v1+"/segments/beta", "", 200, "If-Match: *")
 	v.see("GET", v1+"/segments/beta/history", "", 200)
 
+	v.see("GET", v1+"/layers", "", 200)
+	layerTag := v.see("POST", v1+"/layers", `{"key":"l","slots":[{"flag":"search","from":0,"to":60000}],"holdout":1000}`, 201).etag()
+	v.see("GET", v1+"/layers/l", "", 200)
+	v.see("GET", v1+"/snapshot", "", 200, "as: sdk")
+	v.see("GET", v1+"/layers/l", "", 304, "If-None-Match: "+layerTag)
+	v.see("PUT", v1+"/layers/l", `{"key":"l"}`, 200, "If-Match: "+layerTag)
+	v.see("PUT", v1+"/layers/m", `{"key":"m","global":true}`, 201)
+	v.see("DELETE", v1+"/layers/m", "", 200, "If-Match: *")
+	v.see("GET", v1+"/layers/m/history", "", 200)
+	v.see("POST", v1+"/apply?dryRun=true", `{"flags":[`+rich+`],"segments":[`+staff+`,{"key":"s2"}]}`, 200)
+	v.see("POST", v1+"/apply", `{"flags":[`+rich+`,`+raw+`],"segments":[`+staff+`,{"key":"s2"},{"key":"logic","rule":{"==":[{"var":"plan"},"pro"]}}],"deleteLayers":["none"],"reason":"all"}`, 200)
+	v.see("GET", v1+"/flags", "", 200)
+	v.see("GET", v1+"/segments", "", 200)
+	v.see("POST", v1+"/flags/rich/restore", `{"revision":`+strconv.FormatInt(b.service.Head().Revision, 10)+`}`, 200)
+	v.see("GET", v1+"/stale", "", 200)
+	var planned control.ScheduleEntry
+	at := time.Now().Add(time.Hour).Format(time.RFC3339)
+	v.see("POST", v1+"/schedules", `{"flag":"rich","at":"`+at+`","patch":{"enabled":false},"reason":"tonight"}`, 201).json(&planned)
+	v.see("GET", v1+"/schedules?flag=rich&state=pending", "", 200)
+	v.see("GET", v1+"/schedules/"+planned.ID, "", 200)
+	v.see("DELETE", v1+"/schedules/"+planned.ID, "", 200)
+
 	v.see("POST", v1+"/trials?dryRun=true", searchRun, 200)
 	v.see("POST", v1+"/trials", strings.Replace(searchRun, "}", `,"audience":{"segment":"staff"}}`, 1), 201)
 	v.weigh("new-search")
@@ -62,6 +84,8 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 	v.see("GET", v1+"/environments", "", 200)
 	v.see("POST", v1+"/environments", `{"key":"staging"}`, 201)
 	v.see("GET", v1+"/environments/staging", "", 200)
+	v.see("GET", v1+"/environments/staging/compare?with=default", "", 200)
+	v.see("POST", v1+"/environments/staging/promote?dryRun=true", `{"from":"default","flags":["search"],"segments":["staff"]}`, 200)
 	v.see("DELETE", v1+"/environments/staging", "", 204)
 	v.see("POST", v1+"/login", `{"code":"`+code+`"}`, 200, "as: nobody")
 	v.see("GET", v1+"/traces?flag=search&variant=on&service=web&error=true&minMs=1", "", 200)
@@ -82,6 +106,16 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 		}
 	}
 }
+
+// rich has everything that a structured flag can have, raw is a definition of flagd.
+const (
+	rich = `{"key":"rich","kind":"config","type":"object","description":"d","owner":"o","tags":["t"],"expires":"2026-01-01","clientSide":true,"enabled":true,
+		"schema":{"properties":{"n":{"maximum":5}}},"variants":[{"name":"a","value":{"n":1}},{"name":"b","value":{"n":2}}],"defaultVariant":"a",
+		"prerequisites":[{"flag":"search","variants":["on"]}],"overrides":[{"variant":"b","units":["u1"]}],
+		"rules":[{"when":{"attribute":"version","op":"semver>=","values":["1.2.3"]},"serve":"b"},{"when":{"segment":"staff"},"split":{"weights":[{"variant":"b","weight":500}]}}]}`
+	raw = `{"key":"raw","kind":"release","type":"boolean","enabled":true,
+		"definition":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off","targeting":{"if":[{"$ref":"logic"},"on"]}}}`
+)
 
 type visit struct {
 	*bench
