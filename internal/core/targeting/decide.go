@@ -70,7 +70,11 @@ func (d *Definition) findBytes(name []byte) int {
 // appendJSON writes a number as encoding/json does.
 func appendJSON(to []byte, f float64) []byte {
 	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		return strconv.AppendFloat(to, f, 'e', -1, 64)
+		to = strconv.AppendFloat(to, f, 'e', -1, 64)
+		if n := len(to); to[n-4] == 'e' && to[n-3] == '-' && to[n-2] == '0' { // 1e-07 is 1e-7
+			to = append(to[:n-2], to[n-1])
+		}
+		return to
 	}
 	return strconv.AppendFloat(to, f, 'f', -1, 64)
 }
