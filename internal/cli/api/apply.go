@@ -16,6 +16,15 @@ type Batch struct {
 	DeleteFlags    []string       `json:"deleteFlags,omitempty"`
 	DeleteSegments []string       `json:"deleteSegments,omitempty"`
 	DeleteLayers   []string       `json:"deleteLayers,omitempty"`
+	// IfMatch are conditions that must all hold.
+	IfMatch []Condition `json:"ifMatch,omitempty"`
+}
+
+// Condition asks that an entity is at a revision; 0: that it does not exist.
+type Condition struct {
+	Kind     string `json:"kind"`
+	Key      string `json:"key"`
+	Revision int64  `json:"revision"`
 }
 
 // Applied is what a batch did, or would do.

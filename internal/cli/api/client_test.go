@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
@@ -81,21 +83,28 @@ func log(last int) http.HandlerFunc {
 		after, _ := strconv.Atoi(q.Get("after"))
 		before, _ := strconv.Atoi(q.Get("before"))
 		limit, _ := strconv.Atoi(q.Get("limit"))
-		items := []Change{}
-		if strings.HasSuffix(r.URL.Path, "/history") {
+		items, next := []Change{}, ""
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/history"):
 			if before == 0 {
 				before = last + 1
 			}
 			for n := before - 1; n > 0 && len(items) < limit; n-- {
 				items = append(items, Change{Revision: int64(n)})
 			}
-		} else {
-			for n := after + 1; n <= last && len(items) < limit; n++ {
+		case q.Get("order") == "newest":
+			if before, _ = strconv.Atoi(q.Get("cursor")); before == 0 {
+				before = last + 1
+			}
+			for n := before - 1; n > after && len(items) < limit; n-- {
 				kind := []string{"flag", "trial"}[n%2]
 				items = append(items, Change{Revision: int64(n), Ops: []Op{{Kind: kind, Key: "x"}}})
 			}
+			if len(items) == limit {
+				next = strconv.FormatInt(items[limit-1].Revision, 10)
+			}
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"items": items})
+		_ = json.NewEncoder(w).Encode(map[string]any{"items": items, "nextCursor": next})
 	}
 }
 
@@ -177,5 +186,50 @@ func TestNoAnswer(t *testing.T) {
 	cancel(cause)
 	if _, err := c.Flags(ctx); !errors.Is(err, cause) {
 		t.Errorf("error %v, want the cause of the context", err)
+	}
+}
+
+// The client and the routes of what is planned, restored and reported.
+func TestWhatIsAskedOfTheServer(t *testing.T) {
+	at := time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name, want string // method, path with query, body
+		ask        func(*Client) error
+	}{
+		{"schedules", "GET /api/v1/schedules?flag=f&limit=1000&state=pending ", func(c *Client) error {
+			_, err := c.Schedules(t.Context(), ScheduleFilter{Flag: "f", State: "pending"})
+			return err
+		}},
+		{"a schedule", "GET /api/v1/schedules/abc ", func(c *Client) error { _, err := c.Schedule(t.Context(), "abc"); return err }},
+		{"a new schedule", `POST /api/v1/schedules?reason=launch {"flag":"f","at":"2026-12-01T09:00:00Z","patch":{"enabled":true}}`, func(c *Client) error {
+			_, err := c.CreateSchedule(t.Context(), NewSchedule{Flag: "f", At: at, Patch: []byte(`{"enabled":true}`)}, Write{Reason: "launch"})
+			return err
+		}},
+		{"a cancelled schedule", "DELETE /api/v1/schedules/abc ", func(c *Client) error {
+			_, err := c.CancelSchedule(t.Context(), "abc", Write{})
+			return err
+		}},
+		{"a restored flag", `POST /api/v1/flags/a%2Fb/restore {"revision":7}`, func(c *Client) error {
+			_, err := c.RestoreFlag(t.Context(), "a/b", 7, Write{})
+			return err
+		}},
+		{"stale flags", "GET /api/v1/stale ", func(c *Client) error { _, err := c.StaleFlags(t.Context()); return err }},
+		{"layers", "GET /api/v1/layers?limit=1000 ", func(c *Client) error { _, err := c.Layers(t.Context()); return err }},
+		{"a batch", `POST /api/v1/apply?dryRun=true {"deleteLayers":["l"],"ifMatch":[{"kind":"layer","key":"l","revision":3}]}`, func(c *Client) error {
+			_, err := c.Apply(t.Context(), Batch{DeleteLayers: []string{"l"}, IfMatch: []Condition{{"layer", "l", 3}}}, Write{DryRun: true})
+			return err
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := ""
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				got = fmt.Sprintf("%s %s %s", r.Method, r.URL.RequestURI(), body)
+				fmt.Fprint(w, `{}`)
+			})
+			if err := test.ask(c); err != nil || got != test.want {
+				t.Errorf("asked %q (%v), want %q", got, err, test.want)
+			}
+		})
 	}
 }

@@ -19,6 +19,12 @@ type Segment struct {
 	Revision int64 `json:"revision"`
 }
 
+// Layer is a layer with the revision of the last change to it.
+type Layer struct {
+	flag.Layer
+	Revision int64 `json:"revision"`
+}
+
 // page is one page of a list.
 type page[T any] struct {
 	Items      []T    `json:"items"`
@@ -27,8 +33,13 @@ type page[T any] struct {
 
 // all reads every page of a list.
 func all[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	return allOf[T](ctx, c, path, url.Values{})
+}
+
+// allOf reads every page of a list that query selects from.
+func allOf[T any](ctx context.Context, c *Client, path string, query url.Values) ([]T, error) {
 	items := []T{}
-	query := url.Values{"limit": {"1000"}}
+	query.Set("limit", "1000")
 	for {
 		var p page[T]
 		if _, err := c.do(ctx, request{method: "GET", path: path, query: query}, &p); err != nil {
@@ -63,6 +74,7 @@ func (c *Client) remove(ctx context.Context, path string, w Write) error {
 const (
 	flagsPath    = "/api/v1/flags"
 	segmentsPath = "/api/v1/segments"
+	layersPath   = "/api/v1/layers"
 )
 
 // Snapshot gives the whole flag set, with what running trials make of it.
@@ -96,6 +108,11 @@ func (c *Client) DeleteFlag(ctx context.Context, key string, w Write) error {
 	return c.remove(ctx, at(flagsPath, key), w)
 }
 
+// RestoreFlag makes a flag what it was at a revision; w.IfMatch may be set.
+func (c *Client) RestoreFlag(ctx context.Context, key string, revision int64, w Write) (Flag, error) {
+	return send[Flag](ctx, c, "POST", at(flagsPath, key)+"/restore", map[string]int64{"revision": revision}, w)
+}
+
 // Segments gives all segments, sorted by key.
 func (c *Client) Segments(ctx context.Context) ([]Segment, error) {
 	return all[Segment](ctx, c, segmentsPath)
@@ -119,4 +136,27 @@ func (c *Client) PutSegment(ctx context.Context, s flag.Segment, w Write) (Segme
 // DeleteSegment removes a segment; w.IfMatch must be set.
 func (c *Client) DeleteSegment(ctx context.Context, key string, w Write) error {
 	return c.remove(ctx, at(segmentsPath, key), w)
+}
+
+// Layers gives all layers, sorted by key.
+func (c *Client) Layers(ctx context.Context) ([]Layer, error) { return all[Layer](ctx, c, layersPath) }
+
+// Layer gives one layer and its ETag.
+func (c *Client) Layer(ctx context.Context, key string) (Layer, string, error) {
+	return one[Layer](ctx, c, at(layersPath, key))
+}
+
+// CreateLayer makes a new layer.
+func (c *Client) CreateLayer(ctx context.Context, l flag.Layer, w Write) (Layer, error) {
+	return send[Layer](ctx, c, "POST", layersPath, l, w)
+}
+
+// PutLayer changes a layer that exists; w.IfMatch must be set.
+func (c *Client) PutLayer(ctx context.Context, l flag.Layer, w Write) (Layer, error) {
+	return send[Layer](ctx, c, "PUT", at(layersPath, l.Key), l, w)
+}
+
+// DeleteLayer removes a layer; w.IfMatch must be set.
+func (c *Client) DeleteLayer(ctx context.Context, key string, w Write) error {
+	return c.remove(ctx, at(layersPath, key), w)
 }

@@ -38,35 +38,43 @@ type ChangeFilter struct {
 }
 
 // Changes gives the selected changes, newest first. It asks for the history of one entity where
-// that is what is wanted, else it reads the log from After on, a page at a time.
+// that is what is wanted, else it reads the log backwards down to After, a page at a time.
 func (c *Client) Changes(ctx context.Context, f ChangeFilter) ([]Change, error) {
 	if path := historyPaths[f.Kind]; path != "" && f.Key != "" {
 		return c.history(ctx, path+"/"+url.PathEscape(f.Key)+"/history", f)
 	}
 	found := []Change{}
-	for after := f.After; ; {
-		page, err := c.changesAfter(ctx, after)
-		if err != nil {
+	query := url.Values{"order": {"newest"}, "after": {strconv.FormatInt(f.After, 10)}, "limit": {strconv.Itoa(f.page())}}
+	for {
+		var p page[Change]
+		if _, err := c.do(ctx, request{method: "GET", path: "/api/v1/changes", query: query}, &p); err != nil {
 			return nil, err
 		}
-		for _, change := range page {
+		for _, change := range p.Items {
+			if f.Limit > 0 && len(found) == f.Limit {
+				return found, nil
+			}
 			if f.selects(change) {
 				found = append(found, change)
 			}
 		}
-		if f.Limit > 0 && len(found) > f.Limit {
-			found = slices.Clone(found[len(found)-f.Limit:])
-		}
-		if len(page) < pageOfLog {
-			slices.Reverse(found)
+		if p.NextCursor == "" || f.Limit > 0 && len(found) == f.Limit {
 			return found, nil
 		}
-		after = page[len(page)-1].Revision
+		query.Set("cursor", p.NextCursor)
 	}
 }
 
+// page gives how many changes to ask for at a time: what is wanted, where every change is.
+func (f ChangeFilter) page() int {
+	if f.Limit > 0 && f.Kind == "" && f.Key == "" {
+		return min(f.Limit, pageOfLog)
+	}
+	return pageOfLog
+}
+
 // historyPaths are the kinds of entity that have a history of their own.
-var historyPaths = map[string]string{"flag": flagsPath, "segment": segmentsPath, "trial": trialsPath}
+var historyPaths = map[string]string{"flag": flagsPath, "segment": segmentsPath, "layer": layersPath, "trial": trialsPath}
 
 // history gives the newest changes of one entity down to f.After.
 func (c *Client) history(ctx context.Context, path string, f ChangeFilter) ([]Change, error) {
@@ -88,14 +96,6 @@ func (c *Client) history(ctx context.Context, path string, f ChangeFilter) ([]Ch
 		}
 		query.Set("before", strconv.FormatInt(p.Items[len(p.Items)-1].Revision, 10))
 	}
-}
-
-// changesAfter gives one page of the log, oldest first.
-func (c *Client) changesAfter(ctx context.Context, after int64) ([]Change, error) {
-	var p page[Change]
-	query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(pageOfLog)}}
-	_, err := c.do(ctx, request{method: "GET", path: "/api/v1/changes", query: query}, &p)
-	return p.Items, err
 }
 
 func (f ChangeFilter) selects(change Change) bool {

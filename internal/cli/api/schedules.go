@@ -1,0 +1,64 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"time"
+)
+
+// Schedule is an edit of a flag that the control plane makes at a time.
+type Schedule struct {
+	ID        string          `json:"id"`
+	Flag      string          `json:"flag"`
+	At        time.Time       `json:"at"`
+	Patch     json.RawMessage `json:"patch"` // JSON merge patch of the flag
+	Reason    string          `json:"reason,omitempty"`
+	CreatedAt time.Time       `json:"createdAt"`
+	CreatedBy string          `json:"createdBy"`
+	State     string          `json:"state"`            // pending, done, failed, cancelled
+	EndedAt   time.Time       `json:"endedAt,omitzero"` // zero while it is pending
+	Failure   string          `json:"failure,omitempty"`
+	Revision  int64           `json:"revision"`
+}
+
+// NewSchedule asks for a schedule. The reason is that of the write.
+type NewSchedule struct {
+	Flag  string          `json:"flag"`
+	At    time.Time       `json:"at"`
+	Patch json.RawMessage `json:"patch"`
+}
+
+// ScheduleFilter selects schedules; empty fields select all.
+type ScheduleFilter struct{ Flag, State string }
+
+const schedulesPath = "/api/v1/schedules"
+
+// Schedules gives the selected schedules, the first due first.
+func (c *Client) Schedules(ctx context.Context, f ScheduleFilter) ([]Schedule, error) {
+	query := url.Values{}
+	if f.Flag != "" {
+		query.Set("flag", f.Flag)
+	}
+	if f.State != "" {
+		query.Set("state", f.State)
+	}
+	return allOf[Schedule](ctx, c, schedulesPath, query)
+}
+
+// Schedule gives one schedule.
+func (c *Client) Schedule(ctx context.Context, id string) (Schedule, error) {
+	s, _, err := one[Schedule](ctx, c, at(schedulesPath, id))
+	return s, err
+}
+
+// CreateSchedule plans an edit.
+func (c *Client) CreateSchedule(ctx context.Context, n NewSchedule, w Write) (Schedule, error) {
+	return send[Schedule](ctx, c, "POST", schedulesPath, n, w)
+}
+
+// CancelSchedule ends a pending schedule before its time.
+func (c *Client) CancelSchedule(ctx context.Context, id string, w Write) (s Schedule, err error) {
+	_, err = c.do(ctx, request{method: "DELETE", path: at(schedulesPath, id), write: &w}, &s)
+	return s, err
+}
