@@ -26,6 +26,7 @@ type Client struct {
 	reports  *reporter // nil without a server
 	keeper   *keeper   // nil without a file
 	health   health
+	lists    *memberLists
 
 	installing sync.Mutex // serialises install
 	warned     string     // what was logged last of problems; guarded by installing
@@ -71,6 +72,7 @@ func Open(ctx context.Context, options ...Option) (*Client, error) {
 func newClient(cfg config) *Client {
 	c := &Client{config: cfg, born: time.Now(), changed: make(chan struct{}), stop: func() {}}
 	c.outcomes = newOutcomes(c.born)
+	c.lists = newMemberLists(c)
 	if cfg.faults != nil {
 		c.lease = fault.NewLease(fault.MaxLease)
 	}
@@ -106,6 +108,7 @@ func (c *Client) startFromFile() {
 		_, _ = c.install(*set) // it was found usable above
 	}
 	c.keeper = newKeeper(c.config.file, written, c.config.logger)
+	c.keeper.kept = c.lists.sweep
 	c.running.Go(c.keeper.run)
 }
 
@@ -113,7 +116,9 @@ func (c *Client) startFollowing() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stop = cancel
 	c.reports = newReporter(c)
+	c.lists.ctx = ctx
 	f := &follower{client: c}
+	c.running.Go(func() { c.lists.run(ctx) })
 	c.running.Go(func() { f.stream(ctx) })
 	c.running.Go(func() { f.poll(ctx) })
 	c.running.Go(func() { c.flushEvery(ctx, c.config.flushInterval) })

@@ -39,6 +39,7 @@ type kept struct {
 type keeper struct {
 	path   string
 	logger *slog.Logger
+	kept   func(*flag.Set) // is told what was written; may be nil
 
 	mu      sync.Mutex
 	next    *snapshot // to be written; nil: nothing to do
@@ -110,6 +111,9 @@ func (k *keeper) write() {
 	k.mu.Lock()
 	k.written = markOf(&next.set)
 	k.mu.Unlock()
+	if k.kept != nil {
+		k.kept(&next.set)
+	}
 }
 
 // generation gives the path of the i-th newest file, from 0.

@@ -37,6 +37,7 @@ type plane struct {
 	snapshots int                  // full snapshots that were served
 	bodies    [][]byte             // of all attempts to report, as they came
 	taken     []*collector.ExportMetricsServiceRequest
+	parts     partStore
 	judge     func(attempt int) (status int, retryAfter string) // of reports; nil: 200
 }
 
@@ -47,6 +48,7 @@ func newPlane(t *testing.T, set flag.Set) *plane {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/stream", p.stream)
 	mux.HandleFunc("GET /api/v1/snapshot", p.snapshot)
+	mux.HandleFunc("GET /api/v1/parts/{digest}", p.part)
 	mux.HandleFunc("POST /v1/metrics", p.metrics)
 	server := &http.Server{Handler: mux}
 	go func() { _ = server.Serve(p.listener) }()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/core/eval"
 	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/core/members"
 )
 
 // snapshot is one state of the environment, compiled. It does not change once it is current,
@@ -19,14 +20,21 @@ type snapshot struct {
 	policy map[string]*policyFlag
 	// running are the versions of the trials by flag; of several on one flag the first.
 	running map[string]string
+	// behind are the segments that have not got the member list which the set names.
+	behind []string
 	// problems are what is passed over in the set: fault programs and policies that cannot be
 	// read.
 	problems []error
 }
 
-// newSnapshot compiles set; an error means that the set must not be used.
+// newSnapshot is newSnapshotWith without member lists.
 func newSnapshot(set flag.Set) (*snapshot, error) {
-	flags, err := eval.Compile(set)
+	return newSnapshotWith(set, func(flag.List) (*members.Set, bool) { return nil, false })
+}
+
+// newSnapshotWith compiles set; an error means that the set must not be used.
+func newSnapshotWith(set flag.Set, lists func(flag.List) (*members.Set, bool)) (*snapshot, error) {
+	flags, err := eval.CompileWith(set, lists)
 	if err != nil {
 		return nil, fmt.Errorf("revision %d of history %q cannot be used: %w", set.Revision, set.History, err)
 	}
@@ -78,22 +86,46 @@ func (next mark) same(have mark) bool {
 }
 
 // install makes set current if it is news, and reports whether the client is now at that state.
-// A set that does not compile changes nothing.
+// A set that does not compile changes nothing. It waits for member lists, for a while.
 func (c *Client) install(set flag.Set) (bool, error) {
+	if there, news := c.isNews(&set); !news {
+		return there, nil
+	}
+	c.lists.gather(&set)
+	c.installing.Lock()
+	defer c.installing.Unlock()
+	if there, news := c.isNews(&set); !news {
+		return there, nil
+	}
+	return c.replace(set)
+}
+
+// isNews reports whether set is to replace the present one, or else the client is there already.
+func (c *Client) isNews(set *flag.Set) (there, news bool) {
+	have := c.current.Load()
+	if have == nil {
+		return false, true
+	}
+	return markOf(set).same(markOf(&have.set)), markOf(set).follows(markOf(&have.set))
+}
+
+// reinstall makes the present set current again, with the member lists that are there now.
+func (c *Client) reinstall() {
 	c.installing.Lock()
 	defer c.installing.Unlock()
 	if have := c.current.Load(); have != nil {
-		if markOf(&set).same(markOf(&have.set)) {
-			return true, nil
-		}
-		if !markOf(&set).follows(markOf(&have.set)) {
-			return false, nil
-		}
+		_, _ = c.replace(have.set) // it compiled before
 	}
-	next, err := newSnapshot(set)
+}
+
+// replace makes set current. The caller holds c.installing.
+func (c *Client) replace(set flag.Set) (bool, error) {
+	lists, behind := c.lists.find(&set)
+	next, err := newSnapshotWith(set, lists)
 	if err != nil {
 		return false, err
 	}
+	next.behind = behind
 	c.outcomes.setLive(set.Allocations)
 	c.current.Store(next)
 	c.refreshDependencies()

@@ -1,6 +1,7 @@
 package seatrial
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,6 +35,9 @@ type Status struct {
 	SyncedAt time.Time
 	// Error is what stands between the client and the control plane; nil while all is well.
 	Error error
+	// ListsBehind names the segments whose member list could not be loaded (yet): they go on with
+	// the one they had before, or have none.
+	ListsBehind []string
 	// FaultsAllowed is true if the application and the environment allow faults, and their lease
 	// has not run out.
 	FaultsAllowed bool
@@ -53,6 +57,7 @@ func (c *Client) Status() Status {
 	s.State, s.Server = StateNotReady, c.config.server
 	if at := c.current.Load(); at != nil {
 		s.Environment, s.History, s.Revision = at.set.Environment, at.set.History, at.set.Revision
+		s.ListsBehind = slices.Clone(at.behind)
 		s.State = StateStale
 		if s.fresh() {
 			s.State = StateReady

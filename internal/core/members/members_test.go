@@ -75,6 +75,9 @@ func checkIs(t require, edits []Edit, model map[uint64]bool) {
 	if set.Len() != len(model) || Count(edits) != len(model) {
 		t.Fatalf("%d and %d members, want %d", set.Len(), Count(edits), len(model))
 	}
+	if again, err := Build(testKey, set.Edits(), len(model)); err != nil || !slices.Equal(again.hashes, set.hashes) {
+		t.Fatalf("the set's own edits give %x, error %v", again.hashes, err)
+	}
 	for h := range model {
 		for _, near := range []uint64{h - 1, h, h + 1} {
 			if set.has(near) != model[near] {

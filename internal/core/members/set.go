@@ -79,6 +79,17 @@ func (s *Set) has(hash uint64) bool {
 	return false
 }
 
+// Edits gives parts that add the members of the set, for a list that grows from there.
+func (s *Set) Edits() (list []Edit) {
+	if s == nil {
+		return nil
+	}
+	for chunk := range slices.Chunk(s.hashes, MaxPart) {
+		list = append(list, Edit{Part: newPart(chunk)})
+	}
+	return list
+}
+
 // Len is the number of members.
 func (s *Set) Len() int {
 	if s == nil {
