@@ -295,16 +295,17 @@ func TestSelectors(t *testing.T) {
 func TestOddContexts(t *testing.T) {
 	r := newRig(t)
 	fill(r)
-	deep := map[string]any{}
+	objects, lists := map[string]any{}, []any{}
 	for range 20 {
-		deep = map[string]any{"x": []any{deep}}
+		objects, lists = map[string]any{"x": objects}, []any{lists}
 	}
 	client := v2.NewServiceClient(h2(), r.url, as("sdk", ""))
 	for name, test := range map[string]struct {
 		context map[string]any
 		code    connect.Code
 	}{
-		"too deep":                   {deep, connect.CodeInvalidArgument},
+		"objects too deep":           {objects, connect.CodeInvalidArgument},
+		"lists too deep":             {map[string]any{"x": lists}, connect.CodeInvalidArgument},
 		"too long":                   {map[string]any{"x": strings.Repeat("x", 1<<20)}, connect.CodeResourceExhausted},
 		"targeting key is a number":  {map[string]any{"targetingKey": 5, "user": map[string]any{"age": 20}}, 0},
 		"targeting key is an object": {map[string]any{"targetingKey": map[string]any{}, "user": map[string]any{"age": 20, "x": nil}}, 0},

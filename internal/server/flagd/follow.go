@@ -86,7 +86,7 @@ func (s *Server) send(c *call, write func() error) error {
 	return err
 }
 
-// open counts a stream in, if the limits allow it. The client may now take its time.
+// open counts a stream in, if the limits allow it.
 func (s *Server) open(c *call) (leave func(), err error) {
 	if s.stopping.Err() != nil {
 		return nil, errStopping
@@ -95,7 +95,6 @@ func (s *Server) open(c *call) (leave func(), err error) {
 		return nil, err
 	}
 	s.stats.opened.Add(1)
-	_ = c.out.SetReadDeadline(time.Time{})
 	return func() { s.seats.leave(c.principal.ID) }, nil
 }
 

@@ -274,6 +274,11 @@ func TestStreamsOutliveQuietHours(t *testing.T) {
 				if got := h.take(); len(got) != 2 || h.err != nil {
 					t.Errorf("heard %q, %v", got, h.err)
 				}
+				h.cancel()
+				synctest.Wait()
+				if s := r.server.Stats(); s.Streams != 0 {
+					t.Errorf("the client is gone: %+v", s)
+				}
 			})
 		})
 	}
