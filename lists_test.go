@@ -177,6 +177,7 @@ func TestLateListHoldsUpNothingForLong(t *testing.T) {
 func TestListsThatAreNotWhatTheySay(t *testing.T) {
 	first, firstData := listPart(t, false, "ana", "bo")
 	other, _ := listPart(t, false, "eve")
+	_, sameLength := listPart(t, false, "zoe")
 	noPart := []byte("nothing of the kind")
 	noSum := sha256.Sum256(noPart)
 	noDigest := hex.EncodeToString(noSum[:])
@@ -187,6 +188,7 @@ func TestListsThatAreNotWhatTheySay(t *testing.T) {
 		asks bool
 	}{
 		"other bytes":      {listed(2, 1, false, other), map[string][]byte{other.Digest: firstData}, true},
+		"another part":     {listed(2, 1, false, other), map[string][]byte{other.Digest: sameLength}, true},
 		"more bytes":       {listed(2, 1, false, other), map[string][]byte{other.Digest: make([]byte, 10<<20)}, true},
 		"no part":          {listed(2, 1, false, flag.ListPart{Digest: noDigest, Bytes: int64(len(noPart))}), map[string][]byte{noDigest: noPart}, true},
 		"another count":    {listed(2, 9, false, first), nil, false},
