@@ -116,6 +116,7 @@ func (s *shield) executor(ctx context.Context, c *Client) *resilience.Executor {
 	where := scopeOf(ctx)
 	var result eval.Result
 	evaluateFor(s.flag.flag, where.core(), &result)
+	s.at.seen.note(&result)
 	if result.Role != eval.RoleNone {
 		c.expose(ctx, where, s.at, &result)
 	}

@@ -162,6 +162,7 @@ func evaluate[T any](c *Client, ctx context.Context, key string, def T, as func(
 func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, def T, as func(any) (T, bool), result *eval.Result) T {
 	where := scopeOf(ctx)
 	evaluateFor(f, where.core(), result)
+	at.seen.note(result)
 	value := def
 	if result.Value != nil {
 		converted, ok := as(result.Value)

@@ -79,6 +79,7 @@ func (d *Dependency) program(ctx context.Context) (*fault.Program, fault.Assignm
 	for i := range flags {
 		var result eval.Result
 		evaluateFor(flags[i].flag, where.core(), &result)
+		at.seen.note(&result)
 		if result.Role != eval.RoleNone {
 			d.client.expose(ctx, where, at, &result)
 		}

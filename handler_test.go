@@ -51,7 +51,7 @@ func (s *site) seconds() float64 {
 	longest := 0.0
 	taken, _ := s.reports()
 	for _, r := range taken {
-		for _, p := range r.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].GetExponentialHistogram().DataPoints {
+		for _, p := range r.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].GetExponentialHistogram().GetDataPoints() {
 			var h outcome.Histogram
 			if err := h.ImportExponential(p.Scale, p.ZeroCount, p.GetPositive().GetOffset(), p.GetPositive().GetBucketCounts(), p.GetSum()); err != nil {
 				s.t.Fatal(err)

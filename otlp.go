@@ -109,9 +109,14 @@ func encodeReport(id *identity, r *report) []byte {
 				p.text(1, scopeName)
 				p.text(2, Version)
 			})
-			p.durations(r, window)
-			p.bads(r, window)
-			p.units(r, window)
+			if len(r.series) > 0 || len(r.seen) == 0 {
+				p.durations(r, window)
+				p.bads(r, window)
+				p.units(r, window)
+			}
+			if len(r.seen) > 0 {
+				p.sightings(r, window)
+			}
 		})
 	})
 	return p.bytes
@@ -218,6 +223,23 @@ func (p *wire) unitCount(s *seriesReport, a arm, state string, n uint64, w windo
 	p.message(1, func() {
 		p.sum(s, a, n, w)
 		p.attribute(7, outcome.AttrUnitState, state)
+	})
+}
+
+// sightings writes which flags were evaluated.
+func (p *wire) sightings(r *report, w window) {
+	p.metric(outcome.MetricSeen, "{flag}", fieldSum, func() {
+		for _, s := range r.seen {
+			p.message(1, func() {
+				p.fixed(2, w.from)
+				p.fixed(3, w.to)
+				p.fixed(6, 1)
+				p.attribute(7, outcome.AttrSeenFlag, s.flag)
+				if s.variant != "" {
+					p.attribute(7, outcome.AttrSeenVariant, s.variant)
+				}
+			})
+		}
 	})
 }
 

@@ -261,6 +261,7 @@ func (p *shard) countsOf(version string) *versionCounts {
 type report struct {
 	from, to time.Time
 	series   []seriesReport
+	seen     []served // goes with the first report of a flush
 }
 
 type seriesReport struct {

@@ -35,6 +35,7 @@ type reporter struct {
 
 	mu      sync.Mutex
 	queue   [][]byte // the first is being sent
+	seen    seenReports
 	dropped int
 	changed chan struct{} // closed and replaced with each change of the above
 }
@@ -61,32 +62,47 @@ func (c *Client) flushEvery(ctx context.Context, interval time.Duration) {
 	for ctx.Err() == nil {
 		pause(ctx, interval*9/10+mathrand.N(interval/5))
 		if ctx.Err() == nil {
-			c.flush()
+			c.flush(false)
 		}
 	}
 }
 
-// flush hands what was counted since the last flush over to be sent. False means that there was
-// no room; then the counts stay where they are.
-func (c *Client) flush() bool {
+// flush hands what was counted since the last flush over to be sent, and which flags were evaluated:
+// those not more often than once a minute, unless all is true. False means that there was no room;
+// then the counts stay where they are.
+func (c *Client) flush(all bool) bool {
 	r := c.reports
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.queue) >= maxQueued {
 		return false
 	}
-	all := c.outcomes.take(time.Now())
-	for part := range slices.Chunk(all.series, maxSeries) {
-		r.queue = append(r.queue, compress(encodeReport(&r.identity, &report{all.from, all.to, part})))
-		r.announce()
+	now := time.Now()
+	counted := c.outcomes.take(now)
+	var seen []served
+	if len(counted.series) > 0 || len(r.queue) == 0 { // a full queue has no room for what can wait
+		seen = c.takeSeen(&r.seen, now, all)
+	}
+	for part := range slices.Chunk(counted.series, maxSeries) {
+		r.enqueue(&report{counted.from, counted.to, part, seen})
+		seen = nil
+	}
+	if len(seen) > 0 {
+		r.enqueue(&report{from: counted.from, to: counted.to, seen: seen})
 	}
 	return true
+}
+
+// enqueue encodes a report to be sent. r.mu is held.
+func (r *reporter) enqueue(what *report) {
+	r.queue = append(r.queue, compress(encodeReport(&r.identity, what)))
+	r.announce()
 }
 
 // flushAll flushes, as soon as there is room, and returns when all is sent or ctx ends.
 func (c *Client) flushAll(ctx context.Context) error {
 	r := c.reports
-	for !c.flush() {
+	for !c.flush(true) {
 		if err := r.await(ctx, func() bool { return len(r.queue) < maxQueued }); err != nil {
 			return err
 		}

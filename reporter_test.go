@@ -109,7 +109,7 @@ func TestReportsSurviveAnOutage(t *testing.T) {
 		last := uint64(0)
 		taken, _ := p.reports()
 		for _, r := range taken {
-			for _, point := range r.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].GetExponentialHistogram().DataPoints {
+			for _, point := range r.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].GetExponentialHistogram().GetDataPoints() {
 				if point.StartTimeUnixNano < last {
 					t.Errorf("a report starts at %d, before the end of the last, %d", point.StartTimeUnixNano, last)
 				}

@@ -11,13 +11,14 @@ import (
 )
 
 // snapshot is one state of the environment, compiled. It does not change once it is current,
-// but for the cache of series.
+// but for the cache of series and for what was seen.
 type snapshot struct {
 	set    flag.Set
 	flags  *eval.Snapshot
 	series sync.Map // *eval.TrialRef → *series
 	points map[string][]faultFlag
 	policy map[string]*policyFlag
+	seen   sightings // the other part that changes
 	// running are the versions of the trials by flag; of several on one flag the first.
 	running map[string]string
 	// behind are the segments that have not got the member list which the set names.
@@ -44,6 +45,7 @@ func newSnapshotWith(set flag.Set, lists func(flag.List) (*members.Set, bool)) (
 			s.running[a.Flag] = a.Version
 		}
 	}
+	s.seen = make(sightings, flags.Slots())
 	s.indexFaults()
 	s.indexPolicies()
 	return s, nil
@@ -127,7 +129,8 @@ func (c *Client) replace(set flag.Set) (bool, error) {
 	}
 	next.behind = behind
 	c.outcomes.setLive(set.Allocations)
-	c.current.Store(next)
+	before := c.current.Swap(next)
+	next.inherit(before)
 	c.refreshDependencies()
 	c.announce()
 	c.warn(next.problems)
