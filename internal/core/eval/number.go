@@ -62,7 +62,7 @@ func appendInteger(to []byte, value any) ([]byte, bool) {
 }
 
 // numberAsVersion reads a number as the version that its shortest decimal form is: 2 is 2.0.0, and
-// 1.25 is 1.25.0, as flagd does.
+// 1.25 is 1.25.0, as flagd does; -0 is none.
 func numberAsVersion(x float64) (v semver.Version, ok bool) {
 	if !(0 <= x && x < 1<<64) || math.Signbit(x) {
 		return v, false
