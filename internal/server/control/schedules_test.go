@@ -1,13 +1,13 @@
 package control_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,11 +18,29 @@ import (
 	"github.com/seatrial/seatrial/internal/server/store/storetest"
 )
 
+// notes is what was logged.
+type notes struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (n *notes) Write(b []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(b)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
+}
+
 // clockwork is a service in the fake time of a bubble.
 type clockwork struct {
 	*control.Service
 	t    testing.TB
-	logs bytes.Buffer
+	logs notes
 }
 
 func newClockwork(t testing.TB, log control.Log, journal control.Journal) *clockwork {
