@@ -12,7 +12,7 @@ import (
 // sorted. Both may be nil. It errs on the side of naming a flag too many.
 func changedFlags(old, next *snapshot) []string {
 	before, after := setOf(old), setOf(next)
-	c := changes{keys: map[string]bool{}, before: before, after: after}
+	c := changes{keys: map[string]bool{}, before: before, after: after, lists: listsThatCame(old, next)}
 	d := before.Diff(*after)
 	for i := range d.Flags {
 		c.keys[d.Flags[i].Key] = true
@@ -38,6 +38,23 @@ func setOf(s *snapshot) *flag.Set {
 type changes struct {
 	keys          map[string]bool
 	before, after *flag.Set
+	lists         []string // segments that got another member list without a change of the set
+}
+
+// listsThatCame gives the segments that were behind the set and are not any more, or the other way
+// round.
+func listsThatCame(old, next *snapshot) (keys []string) {
+	if old == nil || next == nil {
+		return nil
+	}
+	for _, pair := range [][2][]string{{old.behind, next.behind}, {next.behind, old.behind}} {
+		for _, key := range pair[0] {
+			if !slices.Contains(pair[1], key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
 }
 
 // trials adds the flags on which a trial began, moved or ended.
@@ -63,7 +80,7 @@ func (c *changes) segments(d *flag.Delta) {
 	for i := range d.Segments {
 		changed[d.Segments[i].Key] = true
 	}
-	for _, key := range d.DeletedSegments {
+	for _, key := range slices.Concat(d.DeletedSegments, c.lists) {
 		changed[key] = true
 	}
 	if len(changed) == 0 {

@@ -55,6 +55,9 @@ type Metadata struct {
 	// FlagVersion is the version of the trial that runs on the flag, of the first if there are
 	// several, whether or not the unit is in it; empty if none runs.
 	FlagVersion string
+	// Definition is the metadata in the flag's definition if that was imported from flagd: texts,
+	// booleans, int64 and float64. Nil for other flags. It is shared: do not modify it.
+	Definition map[string]any
 }
 
 // Bool gives the value of a boolean flag for the unit in ctx, def where the flag gives none.
@@ -208,7 +211,9 @@ func describe[T any](value T, result *eval.Result, at *snapshot, key string) Eva
 	e := Evaluation[T]{Value: value, Variant: result.Variant, Reason: Reason(result.Reason), ErrorCode: ErrorCode(result.Error)}
 	if at != nil {
 		e.Metadata.FlagSetID, e.Metadata.History, e.Metadata.Revision = at.set.Environment, at.set.History, at.set.Revision
-		e.Metadata.FlagVersion = at.running[key]
+		if of, ok := at.about[key]; ok {
+			e.Metadata.FlagVersion, e.Metadata.Definition = of.version, of.metadata
+		}
 	}
 	if result.Role != eval.RoleNone && result.Trial != nil {
 		e.Metadata.Trial, e.Metadata.Version, e.Metadata.Arm = result.Trial.Trial, result.Trial.Version, armOf(result.Role).name()

@@ -79,7 +79,7 @@ func TestBoolDetails(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			ctx := WithContext(t.Context(), test.ctx)
-			if got := c.BoolDetails(ctx, test.key, true); got != test.want {
+			if got := c.BoolDetails(ctx, test.key, true); !reflect.DeepEqual(got, test.want) {
 				t.Errorf("BoolDetails = %+v\nwant %+v", got, test.want)
 			}
 			if got := c.Bool(ctx, test.key, true); got != test.want.Value {
@@ -87,7 +87,7 @@ func TestBoolDetails(t *testing.T) {
 			}
 			handle := c.BoolFlag(test.key, true)
 			for range 2 { // the second time it is looked up
-				if got := handle.Details(ctx); got != test.want {
+				if got := handle.Details(ctx); !reflect.DeepEqual(got, test.want) {
 					t.Errorf("handle: Details = %+v\nwant %+v", got, test.want)
 				}
 			}
@@ -136,6 +136,23 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// A definition of flagd brings its own metadata, and values of more kinds.
+func TestDefinition(t *testing.T) {
+	definition := func(key, text string) flag.Flag {
+		return flag.Flag{Key: key, Kind: flag.KindConfig, Type: flag.TypeObject, Enabled: true, Definition: json.RawMessage(text)}
+	}
+	c, ctx := offline(t, setAt(1,
+		definition("a", `{"state":"ENABLED","variants":{"one":{"x":1}},"defaultVariant":"one","metadata":{"team":"checkout","tier":2}}`),
+		definition("b", `{"state":"ENABLED","variants":{"one":{"x":1}},"defaultVariant":"one"}`))), t.Context()
+	got := c.StructureDetails(ctx, "a", nil)
+	if want := map[string]any{"team": "checkout", "tier": int64(2)}; got.Reason != ReasonStatic || got.Variant != "one" || !reflect.DeepEqual(got.Metadata.Definition, want) {
+		t.Errorf("%+v", got)
+	}
+	if got := c.StructureDetails(ctx, "b", nil); got.Metadata.Definition != nil || got.ErrorCode != "" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestDecode(t *testing.T) {
 	c, ctx := offline(t, evaluationSet()), t.Context()
 	type named struct{ Name string }
@@ -172,7 +189,7 @@ func TestNotReady(t *testing.T) {
 	defer ready.Close(t.Context())
 	for name, c := range map[string]*Client{"nil client": nil, "no snapshot": ready} {
 		got := c.BoolDetails(t.Context(), "bool", true)
-		if want := (Evaluation[bool]{Value: true, Reason: ReasonError, ErrorCode: ErrorProviderNotReady}); got != want {
+		if want := (Evaluation[bool]{Value: true, Reason: ReasonError, ErrorCode: ErrorProviderNotReady}); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
 		if got := c.BoolFlag("bool", true).Details(t.Context()); got.ErrorCode != ErrorProviderNotReady || !got.Value {

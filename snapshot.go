@@ -18,14 +18,19 @@ type snapshot struct {
 	series sync.Map // *eval.TrialRef → *series
 	points map[string][]faultFlag
 	policy map[string]*policyFlag
-	seen   sightings // the other part that changes
-	// running are the versions of the trials by flag; of several on one flag the first.
-	running map[string]string
+	seen   sightings        // the other part that changes
+	about  map[string]about // by flag; most flags have nothing of the kind
 	// behind are the segments that have not got the member list which the set names.
 	behind []string
 	// problems are what is passed over in the set: fault programs and policies that cannot be
 	// read.
 	problems []error
+}
+
+// about is what evaluations of a flag tell beside their result.
+type about struct {
+	version  string         // of the trial that runs on the flag, of several the first
+	metadata map[string]any // of a raw definition
 }
 
 // newSnapshot is newSnapshotWith without member lists.
@@ -39,16 +44,28 @@ func newSnapshotWith(set flag.Set, lists func(flag.List) (*members.Set, bool)) (
 	if err != nil {
 		return nil, fmt.Errorf("revision %d of history %q cannot be used: %w", set.Revision, set.History, err)
 	}
-	s := &snapshot{set: set, flags: flags, running: make(map[string]string, len(set.Allocations))}
-	for i := range set.Allocations {
-		if a := &set.Allocations[i]; s.running[a.Flag] == "" {
-			s.running[a.Flag] = a.Version
-		}
-	}
-	s.seen = make(sightings, flags.Slots())
+	s := &snapshot{set: set, flags: flags, seen: make(sightings, flags.Slots()), about: make(map[string]about, len(set.Allocations))}
+	s.indexAbout()
 	s.indexFaults()
 	s.indexPolicies()
 	return s, nil
+}
+
+func (s *snapshot) indexAbout() {
+	for i := range s.set.Allocations {
+		if a := &s.set.Allocations[i]; s.about[a.Flag].version == "" {
+			s.about[a.Flag] = about{version: a.Version}
+		}
+	}
+	for i := range s.set.Flags {
+		f := &s.set.Flags[i]
+		if !f.HasDefinition() {
+			continue
+		}
+		if metadata := s.flags.Flag(f.Key).Metadata(); len(metadata) > 0 {
+			s.about[f.Key] = about{metadata: metadata}
+		}
+	}
 }
 
 // position names the snapshot's state as the change stream's ids do; empty for nil.

@@ -271,6 +271,20 @@ func TestChangedFlags(t *testing.T) {
 	}
 }
 
+// A member list that comes later than the set changes the flags that name its segment.
+func TestListsThatComeLaterChangeFlags(t *testing.T) {
+	in := release("a")
+	in.Rules = []flag.Rule{{When: &flag.Condition{Segment: "testers"}, Serve: "on"}}
+	set := setAt(1, in, release("b"))
+	waiting, there := &snapshot{set: set, behind: []string{"testers"}}, &snapshot{set: set}
+	if got := changedFlags(waiting, there); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("changed: %v", got)
+	}
+	if got := changedFlags(waiting, waiting); len(got) > 0 {
+		t.Errorf("changed: %v", got)
+	}
+}
+
 func BenchmarkChangedFlags(b *testing.B) {
 	var parts []any
 	for i := range 1000 {

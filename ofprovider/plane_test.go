@@ -217,7 +217,9 @@ func flags() flag.Set {
 		Trial: "checkout", Flag: "trial", Version: "checkout.1.2", Step: 2, Salt: "s", Treatment: "on", Control: "off",
 		Strata: []flag.Stratum{{Treatment: flag.TotalWeight, Control: 0}},
 	}
-	return setAt(7, boolean("bool"), disabled, codeDefault, rule, split, trial, allocation,
+	imported := flag.Flag{Key: "imported", Kind: flag.KindConfig, Type: flag.TypeObject, Enabled: true, Definition: json.RawMessage(
+		`{"state":"ENABLED","variants":{"small":{"max":1}},"defaultVariant":"small","targeting":{"if":[{"==":[{"var":"plan"},"gold"]},"small"]},"metadata":{"team":"checkout","tier":2,"live":true}}`)}
+	return setAt(7, imported, boolean("bool"), disabled, codeDefault, rule, split, trial, allocation,
 		newFlag("string", flag.TypeString, "a", `"text"`),
 		newFlag("empty", flag.TypeString, "a", `""`),
 		newFlag("int", flag.TypeInteger, "a", `42`),

@@ -68,6 +68,8 @@ func TestRequirements(t *testing.T) {
 		{"2.2.7", "string as an object", askObject("string"), outcome{"default", "", of.ErrorReason, of.TypeMismatchCode, production}},
 		{"2.2.7", "targeting key that is no string", askBool("bool", of.FlattenedContext{of.TargetingKey: 7}), outcome{true, "", of.ErrorReason, of.InvalidContextCode, of.FlagMetadata{}}},
 		{"2.2.9", "in a trial", askBool("trial", user), outcome{true, "on", of.SplitReason, "", inTrial}},
+		{"2.2.10", "imported definition", askObject("imported"), outcome{map[string]any{"max": 1.0}, "small", of.DefaultReason, "", of.FlagMetadata{
+			"flagSetId": "production", "team": "checkout", "tier": int64(2), "live": true}}},
 		{"2.2.9", "beside a trial", askBool("trial", nil), outcome{false, "off", of.DefaultReason, "", inTrial}},
 	}
 	provider := initialized(t, flags())

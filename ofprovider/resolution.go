@@ -53,6 +53,9 @@ func (p *Provider) flagMetadata(m *seatrial.Metadata) of.FlagMetadata {
 	if m.FlagSetID == "" {
 		return nil
 	}
+	if m.Definition != nil {
+		return merged(m)
+	}
 	known := p.metadata.Load()
 	if known != nil && known.id == m.FlagSetID {
 		if metadata, ok := known.versions[m.FlagVersion]; ok {
@@ -64,6 +67,14 @@ func (p *Provider) flagMetadata(m *seatrial.Metadata) of.FlagMetadata {
 		metadata[metadataVersion] = m.FlagVersion
 	}
 	p.metadata.Store(known.with(m, metadata))
+	return metadata
+}
+
+// merged gives the metadata of an imported definition, which wins, and of its flag set, as flagd does.
+func merged(m *seatrial.Metadata) of.FlagMetadata {
+	metadata := make(of.FlagMetadata, len(m.Definition)+1)
+	metadata[metadataFlagSet] = m.FlagSetID
+	maps.Copy(metadata, m.Definition)
 	return metadata
 }
 
