@@ -339,3 +339,42 @@ func FuzzCompile(f *testing.F) {
 		}
 	})
 }
+
+// FuzzWhatIsDecoded: a flag, a segment and a layer that come from outside and validate compile and
+// evaluate without a panic, for any context.
+func FuzzWhatIsDecoded(f *testing.F) {
+	f.Add([]byte(`{"key":"f","kind":"release","type":"boolean","enabled":true,"variants":[{"name":"on","value":true}],"prerequisites":[{"flag":"base","variants":["on"]}],
+		"overrides":[{"variant":"on","units":["u1"]}],"rules":[{"when":{"all":[{"segment":"s"},{"attribute":"o.x.0","op":"matches","values":["^a|b$"]}]},"serve":"on"},
+		{"when":{"any":[{"attribute":"ip","op":"inCIDR","values":["10.0.0.0/8"]},{"attribute":"at","op":"before","values":["2026-01-01T00:00:00Z"]}]},"split":{"bucketBy":"o.x","weights":[{"variant":"on","weight":7}]}}]}`),
+		[]byte(`{"key":"s","members":["u1"],"when":{"attribute":"v","op":"semver^","values":["1.2"]}}`), []byte(`{"key":"l","slots":[{"flag":"f","from":0,"to":50000}],"holdout":1000}`),
+		[]byte(`{"targetingKey":"u1","ip":"10.1.1.1","at":5,"v":1.2,"o":{"x":["a"]}}`))
+	f.Add([]byte(`{"key":"f","kind":"config","type":"string","enabled":true,"definition":{"state":"ENABLED","variants":{"a":"A"},"targeting":{"if":[{"$ref":"s"},"a",{"fractional":[["a",1]]}]}}}`),
+		[]byte(`{"key":"s","rule":{"in":["a",{"var":"x"}]}}`), []byte(`{"key":"l","global":true,"holdout":9}`), []byte(`{"x":"abc"}`))
+	f.Fuzz(func(t *testing.T, flagData, segmentData, layerData, contextData []byte) {
+		set := flag.Set{Flags: []flag.Flag{booleanFlag("base")}}
+		if one, err := flag.DecodeSegment(segmentData); err == nil && one.Validate() == nil {
+			set.Segments = append(set.Segments, one)
+		}
+		if one, err := flag.DecodeFlag(flagData); err == nil && one.Key != "base" && one.Validate(set) == nil {
+			set.Flags = append(set.Flags, one)
+		}
+		if one, err := flag.DecodeLayer(layerData); err == nil && one.Validate(set) == nil {
+			set.Layers = append(set.Layers, one)
+		}
+		s, err := Compile(set)
+		if err != nil {
+			t.Fatalf("each part is valid, but not the set: %v", err)
+		}
+		c := Context{Time: 7}
+		if json.Unmarshal(contextData, &c.Attributes) != nil {
+			c.Attributes = nil
+		}
+		c.TargetingKey, _ = c.Attributes["targetingKey"].(string)
+		for _, one := range s.Flags() {
+			r := one.Evaluate(&c)
+			if e := one.Explain(&c); !reflect.DeepEqual(e.Result, r) || len(e.Steps) == 0 {
+				t.Errorf("explained %+v, evaluated %+v", e, r)
+			}
+		}
+	})
+}

@@ -52,11 +52,11 @@ func bands(key string) flag.Flag {
 }
 
 // bandsOf evaluates a flag for all units of a kind and gives the band of each, -1 for none.
-func bandsOf(f *Flag, id func(int) string) []int64 {
-	list := make([]int64, population)
+func bandsOf(f *Flag, units []Context) []int64 {
+	list := make([]int64, len(units))
 	for i := range list {
 		list[i] = -1
-		if band, ok := f.Evaluate(&Context{TargetingKey: id(i)}).Value.(int64); ok {
+		if band, ok := f.Evaluate(&units[i]).Value.(int64); ok {
 			list[i] = band
 		}
 	}
@@ -72,10 +72,13 @@ func TestF1SharesAreAsAskedFor(t *testing.T) {
 	}
 	s := compile(t, set)
 	for name, id := range ids {
-		outside := 0
+		outside, units := 0, make([]Context, population)
+		for i := range units {
+			units[i].TargetingKey = id(i)
+		}
 		for _, f := range s.Flags() {
 			var in [5]float64
-			for _, band := range bandsOf(f, id) {
+			for _, band := range bandsOf(f, units) {
 				for i := max(band, 0); band >= 0 && i < 5; i++ {
 					in[i]++
 				}

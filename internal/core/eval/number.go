@@ -70,7 +70,7 @@ func numberAsVersion(x float64) (v semver.Version, ok bool) {
 	var buffer [400]byte // room for the smallest fraction
 	parts := [...]*uint64{&v.Major, &v.Minor}
 	part, digits := 0, 0
-	for _, c := range strconv.AppendFloat(buffer[:0], x, 'f', -1, 64) {
+	for _, c := range strconv.AppendFloat(buffer[:0], math.Abs(x), 'f', -1, 64) {
 		if c == '.' {
 			part, digits = part+1, 0
 			continue

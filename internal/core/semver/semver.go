@@ -50,8 +50,11 @@ func parseCore(v *Version, text string) (rest string, ok bool) {
 		for digits < len(text) && isDigit(text[digits]) {
 			digits++
 		}
+		if digits == 0 || digits > 1 && text[0] == '0' {
+			return "", false // before ParseUint makes an error of it
+		}
 		number, err := strconv.ParseUint(text[:digits], 10, 64)
-		if err != nil || digits > 1 && text[0] == '0' {
+		if err != nil {
 			return "", false
 		}
 		*part, text = number, text[digits:]
