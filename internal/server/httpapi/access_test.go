@@ -14,7 +14,7 @@ import (
 var roles = []control.Role{control.RoleSDK, control.RoleViewer, control.RoleEditor, control.RoleAdmin}
 
 // sdkRoutes are all that an SDK key may reach.
-var sdkRoutes = []string{"GET /api/v1/snapshot", "GET /api/v1/stream", "POST /v1/traces", "POST /v1/metrics"}
+var sdkRoutes = []string{"GET /api/v1/snapshot", "GET /api/v1/stream", "GET /api/v1/parts/{digest}", "POST /v1/traces", "POST /v1/metrics"}
 
 // open are the routes without credentials, each with its reason.
 var open = map[string]string{

@@ -18,6 +18,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/server/auth"
 	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/lists"
 	"github.com/seatrial/seatrial/internal/server/traces"
 )
 
@@ -33,6 +34,8 @@ type Config struct {
 	// Stream serves the change stream to one client, counted by owner, as long as valid says
 	// so. An error means that nothing was written yet.
 	Stream func(w http.ResponseWriter, r *http.Request, owner string, valid func() bool) error
+	// Lists has the member lists of segments.
+	Lists *lists.Service
 	// OTLPTraces and OTLPMetrics take telemetry. They bound the bodies that they read.
 	OTLPTraces, OTLPMetrics http.Handler
 	// OTLPError writes why telemetry was refused, in the form that OTLP asks for. Default: a
@@ -49,6 +52,9 @@ type Config struct {
 	// MaxRequests and MaxTelemetry bound the requests that are worked on at a time, streams not
 	// included. Defaults 256 and 32. What comes on top is told to come again.
 	MaxRequests, MaxTelemetry int
+	// MaxUploads and MaxParts do so for uploads of member lists and for downloads of their parts.
+	// Defaults 4 and 32; an upload may take 80 MB of memory.
+	MaxUploads, MaxParts int
 }
 
 // Console shows pages to people.
@@ -66,6 +72,8 @@ type API struct {
 	routes []route
 	work   semaphore
 	ingest semaphore
+	upload semaphore
+	parts  semaphore
 	stats  counters
 	zipped atomic.Pointer[zipped] // of snapshot
 }
@@ -81,9 +89,16 @@ func New(cfg Config) *API {
 	if cfg.MaxTelemetry <= 0 {
 		cfg.MaxTelemetry = 32
 	}
+	if cfg.MaxUploads <= 0 {
+		cfg.MaxUploads = 4
+	}
+	if cfg.MaxParts <= 0 {
+		cfg.MaxParts = 32
+	}
 	a := &API{
 		cfg: cfg, table: http.NewServeMux(), routes: routes(),
 		work: make(semaphore, cfg.MaxRequests), ingest: make(semaphore, cfg.MaxTelemetry),
+		upload: make(semaphore, cfg.MaxUploads), parts: make(semaphore, cfg.MaxParts),
 	}
 	for i := range a.routes {
 		rt := &a.routes[i]
@@ -111,7 +126,7 @@ type Stats struct {
 	// Answered counts answers by the first digit of their status, 1 to 5.
 	Answered   [6]uint64
 	InFlight   int    // now, streams not included
-	Overloaded uint64 // refused because of MaxRequests or MaxTelemetry
+	Overloaded uint64 // refused because of MaxRequests and its like
 	Panics     uint64
 	Refused    uint64 // by package auth, after too many wrong secrets
 }
@@ -124,7 +139,7 @@ type counters struct {
 // Stats gives the present figures.
 func (a *API) Stats() Stats {
 	s := Stats{
-		InFlight: len(a.work) + len(a.ingest), Overloaded: a.stats.overloaded.Load(),
+		InFlight: len(a.work) + len(a.ingest) + len(a.upload) + len(a.parts), Overloaded: a.stats.overloaded.Load(),
 		Panics: a.stats.panics.Load(), Refused: a.cfg.Auth.Refused(),
 	}
 	for i := range s.Answered {
@@ -138,4 +153,6 @@ const (
 	readTimeout  = 30 * time.Second // for the whole body
 	workTimeout  = 30 * time.Second
 	writeTimeout = 60 * time.Second // from the start of the request to the end of the answer
+
+	uploadTimeout = 10 * time.Minute // for each of the three, of uploads
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/server/auth"
 	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/lists"
 	"github.com/seatrial/seatrial/internal/server/otlp"
 	"github.com/seatrial/seatrial/internal/server/store/sqlite"
 	"github.com/seatrial/seatrial/internal/server/traces"
@@ -38,7 +39,8 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	b := &bench{t: t, tokens: map[control.Role]string{}}
-	if b.service, err = control.New(t.Context(), control.Config{Log: store, Journal: store}); err != nil {
+	loader := lists.NewLoader(lists.LoaderConfig{Blobs: store})
+	if b.service, err = control.New(t.Context(), control.Config{Log: store, Journal: store, Lists: loader}); err != nil {
 		t.Fatal(err)
 	}
 	if b.traces, err = traces.NewStore(traces.Limits{}); err != nil {
@@ -48,6 +50,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	receiver := otlp.NewReceiver(otlp.Config{Traces: b.traces})
 	cfg := Config{
 		Service: b.service, Auth: b.auth, Traces: b.traces,
+		Lists:       lists.New(lists.Config{Segments: b.service, Loader: loader}),
 		Environment: "default", Environments: newEnvironments(b.service),
 		Stream: func(w http.ResponseWriter, _ *http.Request, owner string, valid func() bool) error {
 			w.Header().Set("Content-Type", "text/event-stream")

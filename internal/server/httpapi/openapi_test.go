@@ -148,11 +148,12 @@ func refusals(rt route, hasBody bool) []string {
 		}
 	}
 	write := rt.method != "GET" && rt.keyed
-	add(rt.class == classAPI || rt.class == classStream || rt.class == classTelemetry, 400)
+	add(rt.class != classProbe && rt.class != classPage, 400)
 	add(!rt.need.Open(), 401, 403, 429)
-	add(strings.Contains(rt.path, "{") && rt.class == classAPI || (rt.path == v1+"/trials" || rt.path == v1+"/schedules") && write, 404)
+	add(strings.Contains(rt.path, "{") && rt.class != classPage || (rt.path == v1+"/trials" || rt.path == v1+"/schedules") && write, 404)
 	add(write || rt.path == v1+"/tokens", 409) // a list of tokens may lose its place
 	add(rt.method != "GET" && strings.HasPrefix(rt.path, v1+"/environments"), 409)
+	add(rt.method != "GET" && strings.HasPrefix(rt.path, v1+"/segments/{key}/list"), 409)
 	add(rt.conditional, 412)
 	add(rt.conditional && (rt.method == "PUT" || rt.method == "DELETE"), 428)
 	add(hasBody, 413, 415)

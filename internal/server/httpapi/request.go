@@ -88,7 +88,8 @@ func answerPage[T any](c *call, items []T, next string) error {
 
 // checkQuery refuses parameters that the route does not know: a misspelt dryRun must not write.
 func (c *call) checkQuery() error {
-	if c.route.class != classAPI && c.route.class != classStream {
+	switch c.route.class {
+	case classTelemetry, classProbe, classPage:
 		return nil
 	}
 	query, err := url.ParseQuery(c.r.URL.RawQuery)

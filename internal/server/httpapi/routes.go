@@ -5,6 +5,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/server/auth"
 	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/lists"
 )
 
 // class says how a route is treated.
@@ -14,6 +15,8 @@ const (
 	classAPI       class = iota // JSON in, JSON out
 	classStream                 // lives long, has no deadline
 	classTelemetry              // large bodies, its own limits
+	classUpload                 // text in, the largest bodies, takes minutes; JSON out
+	classPart                   // a part of a member list out
 	classProbe                  // for machines of operators, which may add parameters
 	classPage                   // for people: errors are pages
 )
@@ -61,6 +64,13 @@ func routes() []route {
 		{method: "PUT", path: v1 + "/segments/{key}", need: editor, query: written, conditional: true, keyed: true, handle: segments.putOne},
 		{method: "DELETE", path: v1 + "/segments/{key}", need: editor, query: written, conditional: true, keyed: true, handle: segments.removeOne},
 		{method: "GET", path: v1 + "/segments/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindSegment)},
+		{method: "GET", path: v1 + "/segments/{key}/list", need: viewer, handle: (*call).getList},
+		{method: "PUT", path: v1 + "/segments/{key}/list", need: editor, class: classUpload, query: written, handle: upload((*lists.Service).Replace)},
+		{method: "DELETE", path: v1 + "/segments/{key}/list", need: editor, query: written, handle: (*call).clearList},
+		{method: "POST", path: v1 + "/segments/{key}/list/add", need: editor, class: classUpload, query: written, handle: upload((*lists.Service).Add)},
+		{method: "POST", path: v1 + "/segments/{key}/list/remove", need: editor, class: classUpload, query: written, handle: upload((*lists.Service).Remove)},
+		{method: "GET", path: v1 + "/segments/{key}/list/contains", need: viewer, query: []string{"unit"}, handle: (*call).listContains},
+		{method: "GET", path: v1 + "/parts/{digest}", need: sdk, class: classPart, handle: (*call).getPart},
 
 		{method: "GET", path: v1 + "/layers", need: viewer, query: paged, handle: layers.listAll},
 		{method: "POST", path: v1 + "/layers", need: editor, query: written, keyed: true, handle: layers.createOne},

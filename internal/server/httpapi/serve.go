@@ -139,9 +139,14 @@ func (c *call) enter() (done func(), err error) {
 		out.SetReadDeadline(time.Time{})
 		return func() {}, nil
 	}
-	room := c.api.work
-	if c.route.class == classTelemetry {
+	room, read, work, write := c.api.work, readTimeout, workTimeout, writeTimeout
+	switch c.route.class {
+	case classTelemetry:
 		room = c.api.ingest
+	case classUpload:
+		room, read, work, write = c.api.upload, uploadTimeout, uploadTimeout, uploadTimeout
+	case classPart:
+		room = c.api.parts
 	}
 	if !room.acquire() {
 		c.api.stats.overloaded.Add(1)
@@ -149,9 +154,9 @@ func (c *call) enter() (done func(), err error) {
 	}
 	now := time.Now()
 	// Servers without deadlines exist in tests only; there is nothing to do about it.
-	_ = out.SetReadDeadline(now.Add(readTimeout))
-	_ = out.SetWriteDeadline(now.Add(writeTimeout))
-	ctx, cancel := context.WithTimeout(c.r.Context(), workTimeout)
+	_ = out.SetReadDeadline(now.Add(read))
+	_ = out.SetWriteDeadline(now.Add(write))
+	ctx, cancel := context.WithTimeout(c.r.Context(), work)
 	c.r = c.r.WithContext(ctx)
 	return func() { cancel(); room.release() }, nil
 }

@@ -40,6 +40,17 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 	v.see("PUT", v1+"/segments/beta", `{"key":"beta"}`, 201)
 	v.see("DELETE", v1+"/segments/beta", "", 200, "If-Match: *")
 	v.see("GET", v1+"/segments/beta/history", "", 200)
+	plain := "Content-Type: text/plain"
+	v.see("PUT", v1+"/segments/staff/list", "u-1\nu-2\n", 200, plain)
+	v.see("POST", v1+"/segments/staff/list/add", "u-3\n", 200, plain)
+	v.see("POST", v1+"/segments/staff/list/remove?reason=gone", "u-1\n", 200, plain)
+	v.see("GET", v1+"/segments/staff/list", "", 200)
+	v.see("GET", v1+"/segments/staff/list/contains?unit=u-2", "", 200)
+	v.see("GET", v1+"/segments/staff", "", 200)
+	v.see("GET", v1+"/snapshot", "", 200, "as: sdk")
+	part := v1 + "/parts/" + v.service.Snapshot().Set.Segments[0].List.Parts[0].Digest
+	v.see("GET", part, "", 304, "as: sdk", "If-None-Match: "+v.see("GET", part, "", 200, "as: sdk").etag())
+	v.see("DELETE", v1+"/segments/staff/list", "", 200)
 
 	v.see("GET", v1+"/layers", "", 200)
 	layerTag := v.see("POST", v1+"/layers", `{"key":"l","slots":[{"flag":"search","from":0,"to":60000}],"holdout":1000}`, 201).etag()

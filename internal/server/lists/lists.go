@@ -50,6 +50,7 @@ type Service struct {
 	blobs    Blobs
 	changing chan struct{} // holds a token while a list is changed or parts are collected
 	ledger   ledger        // guarded by changing
+	sending  sending
 }
 
 // New gives a service.
