@@ -105,14 +105,13 @@ type stream struct {
 	who    *http.Request
 	w      http.ResponseWriter
 	out    *http.ResponseController
-	at     control.Head // the state that was looked at last
+	at     control.Head // the state that was looked at last; zero: none, so the first look is at once
 	known  control.Head // the newest change that the client has been told of, or came with
 }
 
 // greet tells a client that is behind, or may be, to ask again. Any other gets its position, so
 // that it can name that when it comes back.
 func (st *stream) greet(lastEventID string, now time.Time) bool {
-	st.at = st.caller.site.service.Head() // before the look: what comes in between must not be lost
 	newest := st.caller.site.latest()
 	history, revision, named := parsePosition(lastEventID)
 	st.known = newest.head
