@@ -29,12 +29,14 @@ func (s *Server) openDoors() {
 	d.flagd.Mount(func(pattern string, h http.Handler) { d.services[strings.Trim(pattern, "/")] = h })
 }
 
-// export writes a set as a flagd file.
+// export writes a set as a flagd file, without its version: clients copy what is said of the set
+// to every flag, so they would take every change for one of all flags.
 func export(set flag.Set) ([]byte, error) {
 	document, err := definitions.Export(set)
 	if err != nil {
 		return nil, err
 	}
+	document.Version = ""
 	return document.MarshalJSON()
 }
 

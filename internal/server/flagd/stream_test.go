@@ -164,6 +164,19 @@ func TestDefinitionsAreWrittenOnce(t *testing.T) {
 	})
 }
 
+func TestEqualDefinitionsAreNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newMemoryRig(t, func(c *flagd.Config) {
+			c.Export = func(set flag.Set) ([]byte, error) { return json.Marshal(len(set.Flags)) }
+		})
+		defer r.close()
+		h := r.sync("sdk", "")
+		r.put("default", boolFlag("a"))
+		r.put("default", boolFlag("a", func(f *flag.Flag) { f.Description = "not in the file" }))
+		wantSaid(t, "two changes, one of the file", h.take(), "0", "1")
+	})
+}
+
 func TestSlowStreamsSkipStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newMemoryRig(t, func(c *flagd.Config) {

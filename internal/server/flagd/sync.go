@@ -26,11 +26,13 @@ func (s synchronisation) SyncFlags(ctx context.Context, r *syncv1pb.SyncFlagsReq
 		return err
 	}
 	defer leave()
+	sent := ""
 	send := func(_, to *state) error {
 		document, err := to.document()
-		if err != nil {
+		if err != nil || document.GetFlagConfiguration() == sent { // not all that changed is in the file
 			return err
 		}
+		sent = document.GetFlagConfiguration()
 		s.stats.documents.Add(1)
 		return s.send(c, func() error { return stream.Send(document) })
 	}
