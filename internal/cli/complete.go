@@ -31,6 +31,11 @@ func envNames(ctx context.Context, c *api.Client) ([]string, error) {
 	return namesOf(environments, func(e api.Environment) string { return e.Key }), err
 }
 
+func layerNames(ctx context.Context, c *api.Client) ([]string, error) {
+	layers, err := c.Layers(ctx)
+	return namesOf(layers, func(l api.Layer) string { return l.Key }), err
+}
+
 func tokenNames(ctx context.Context, c *api.Client) ([]string, error) {
 	tokens, err := c.Tokens(ctx)
 	return namesOf(tokens, func(t api.Token) string { return t.ID }), err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/cli/api"
 	"github.com/seatrial/seatrial/internal/core/trial"
+	"github.com/seatrial/seatrial/internal/definition"
 	"github.com/seatrial/seatrial/internal/demo"
 )
 
@@ -47,6 +48,24 @@ func contract() []output {
 		{command: "segment get", names: rowNames(segmentDetails(segmentOut)), json: segmentOut},
 		{command: "segment delete", note: "Prints nothing on standard output."},
 		{command: "segment history", columns: changeColumns, json: []api.Change{}},
+		{command: "flag archive", json: flagOut, note: written},
+		{command: "flag restore", json: flagOut, note: written},
+		{command: "flag stale", columns: staleColumns, json: api.StaleReport{}},
+		{command: "layer list", columns: layerColumns, json: []api.Layer{}},
+		{command: "layer get", names: rowNames(layerDetails(api.Layer{})), json: api.Layer{}},
+		{command: "layer create", json: api.Layer{}, note: written},
+		{command: "layer set", json: api.Layer{}, note: written},
+		{command: "layer delete", note: "Prints nothing on standard output."},
+		{command: "schedule list", columns: scheduleColumns, json: []api.Schedule{}},
+		{command: "schedule create", json: api.Schedule{}, note: written},
+		{command: "schedule cancel", json: api.Schedule{}, note: written},
+		{command: "apply", columns: appliedColumns, json: api.Applied{}, note: "TSV leaves out what is unchanged."},
+		{command: "diff", columns: []string{"KIND", "KEY", "OP", "LINE"}, json: []difference{}, note: "TSV has only the lines that differ."},
+		{command: "validate", columns: faultColumns, json: definition.Faults{}, note: "Exits with 1 if there is a fault."},
+		{command: "export", json: bundle{}, note: "Prints YAML, and JSON with `-o json`. With `--format flagd` it is a flagd file."},
+		{command: "explain", names: append([]string{"why"}, append(rowNames(evaluationDetails(api.Evaluation{})), "PART NAME, one for each step of the explanation")...), json: api.Evaluation{}},
+		{command: "env compare", columns: []string{"KIND", "KEY", "OP", "LINE"}, json: []difference{}, note: "TSV has only the lines that differ."},
+		{command: "env promote", columns: appliedColumns, json: api.Applied{}, note: "TSV leaves out what is unchanged."},
 		{command: "env list", columns: envColumns, json: []api.Environment{}},
 		{command: "env create", json: api.Environment{}, note: "TSV and table print nothing on standard output."},
 		{command: "env delete", note: "Prints nothing on standard output."},
@@ -58,7 +77,8 @@ func contract() []output {
 		{command: "change revert", json: changeOut, note: written},
 		{command: "trace list", columns: traceColumns, json: []api.TraceSummary{}},
 		{command: "trace get", columns: spanColumns, json: api.Trace{}, note: "OFFSET and DURATION are milliseconds. Parents come before their children."},
-		{command: "eval", names: append(rowNames(evaluationDetails(api.Evaluation{})), "PART NAME, one for each step of the explanation"), json: api.Evaluation{}},
+		{command: "eval", names: append(rowNames(evaluationDetails(api.Evaluation{})), "PART NAME, one for each step of the explanation"), json: api.Evaluation{},
+			note: "With `--file` JSON is one line: `flag`, `value`, `variant`, `reason`, `errorCode`, `metadata`; with `--requests` one line for each request."},
 		{command: "version", names: rowNames(versionDetails(buildInfo{})), json: buildInfo{}},
 	}
 	for _, verb := range []string{"create", "set", "enable", "disable"} {

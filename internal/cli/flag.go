@@ -14,8 +14,8 @@ import (
 func newFlag(a *app) *cobra.Command {
 	return group(groupWork, "flag", "Feature flags: list, change, look back",
 		newFlagList(a), newFlagGet(a), newFlagCreate(a), newFlagSet(a),
-		newFlagSwitch(a, "enable", true), newFlagSwitch(a, "disable", false), newFlagDelete(a),
-		newHistory(a, "flag", flagNames), newFlagDiff(a))
+		newFlagSwitch(a, "enable", true), newFlagSwitch(a, "disable", false), newFlagArchive(a), newFlagRestore(a), newFlagDelete(a),
+		newFlagStale(a), newHistory(a, "flag", flagNames), newFlagDiff(a))
 }
 
 var flagColumns = []string{"KEY", "KIND", "TYPE", "STATE", "DEFAULT", "RULES", "REVISION", "DESCRIPTION"}
@@ -67,14 +67,17 @@ func flagTable(flags []api.Flag) table {
 	t := table{json: flags, head: flagColumns,
 		empty: "There are no flags yet. Make one: seatrial flag create search --type boolean --variant on=true --variant off=false --default off"}
 	for _, f := range flags {
-		t.rows = append(t.rows, []cell{text("%s", f.Key), text("%s", f.Kind), text("%s", f.Type), flagState(f.Enabled),
+		t.rows = append(t.rows, []cell{text("%s", f.Key), text("%s", f.Kind), text("%s", f.Type), flagState(f.Flag),
 			text("%s", f.DefaultVariant), text("%d", len(f.Rules)), text("%d", f.Revision), text("%s", f.Description)})
 	}
 	return t
 }
 
-func flagState(enabled bool) cell {
-	if enabled {
+func flagState(f flag.Flag) cell {
+	switch {
+	case f.Archived:
+		return marked(markQuiet, "archived")
+	case f.Enabled:
 		return marked(markGood, "enabled")
 	}
 	return marked(markPaused, "disabled")
@@ -100,15 +103,28 @@ func flagDetails(f api.Flag) details {
 		{"flag", text("%s", f.Key)},
 		{"kind", text("%s", f.Kind)},
 		{"type", text("%s", f.Type)},
-		{"state", flagState(f.Enabled)},
+		{"state", flagState(f.Flag)},
 		{"description", text("%s", f.Description)},
 		{"owner", text("%s", f.Owner)},
 		{"tags", text("%s", strings.Join(f.Tags, ", "))},
+		{"expires", text("%s", f.Expires)},
+		{"for clients", text("%s", map[bool]string{true: "yes"}[f.ClientSide])},
+		{"needs", text("%s", lines(f.Prerequisites, func(_ int, p flag.Prerequisite) string { return p.Flag + " = " + strings.Join(p.Variants, ",") }))},
+		{"overrides", text("%s", lines(f.Overrides, func(_ int, o flag.Override) string { return o.Variant + " = " + strings.Join(o.Units, ",") }))},
 		{"variants", text("%s", lines(f.Variants, func(_ int, v flag.Variant) string { return v.Name + " = " + compact(v.Value) }))},
 		{"rules", text("%s", lines(f.Rules, func(i int, r flag.Rule) string { return strconv.Itoa(i+1) + ". " + showRule(r) }))},
 		{"default", text("%s", orElse(f.DefaultVariant, "the value in the code"))},
+		{"definition", text("%s", definitionOf(f.Flag))},
 		{"revision", text("%d", f.Revision)},
 	}}
+}
+
+// definitionOf shows a definition of flagd, which decides instead of all that is above it.
+func definitionOf(f flag.Flag) string {
+	if f.Definition == nil {
+		return ""
+	}
+	return "flagd: " + compact(f.Definition)
 }
 
 // lines gives one line for each element.

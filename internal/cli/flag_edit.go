@@ -119,6 +119,9 @@ type flagEdit struct {
 	fallback, description, owner         string
 	tags, variants, addRules, firstRules []string
 	removeVariants, removeRules          []string
+	expires, schema                      string
+	clientSide                           bool
+	overrides, needs                     []string
 }
 
 // withFlags adds the command-line flags that create and set share.
@@ -129,6 +132,11 @@ func (e *flagEdit) withFlags(cmd *cobra.Command) {
 	flags.StringVar(&e.description, "description", "", "what it is for")
 	flags.StringVar(&e.owner, "owner", "", "who answers for it")
 	flags.StringArrayVar(&e.tags, "tag", nil, "a `tag` (repeatable; replaces all)")
+	flags.StringVar(&e.expires, "expires", "", "day from which on it counts as overdue for removal, such as 2027-01-31; empty: none")
+	flags.BoolVar(&e.clientSide, "client-side", false, "browsers' keys may ask for its value")
+	flags.StringVar(&e.schema, "schema", "", "`FILE` with a JSON Schema that the values of an object flag must meet; empty: none")
+	flags.StringArrayVar(&e.overrides, "override", nil, "`VARIANT=USER,USER`, users who get a variant before any rule; VARIANT= for none (repeatable)")
+	flags.StringArrayVar(&e.needs, "need", nil, "`FLAG=VARIANT,VARIANT`, a prerequisite: another flag must give one of these; FLAG= for none (repeatable)")
 	flags.StringArrayVar(&e.addRules, "add-rule", nil, "add a `rule` after the others, such as \"country in SE,NO => on\" (repeatable)")
 }
 
@@ -158,7 +166,8 @@ func newFlagSet(a *app) *cobra.Command {
 	flags.StringArrayVar(&edit.removeVariants, "remove-variant", nil, "remove a `variant` (repeatable)")
 	w.withDryRun(cmd)
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
-		if !anyChanged(cmd, "file", "variant", "default", "description", "owner", "tag", "add-rule", "add-rule-first", "remove-rule", "remove-variant") {
+		if !anyChanged(cmd, "file", "variant", "default", "description", "owner", "tag", "add-rule", "add-rule-first", "remove-rule", "remove-variant",
+			"expires", "client-side", "schema", "override", "need") {
 			return usage(errors.New("nothing to set: name what to change, such as --default on"))
 		}
 		return a.editFlag(cmd.Context(), c, args[0], w, "changed", func(f *flag.Flag) error {
@@ -232,10 +241,20 @@ func (e *flagEdit) apply(cmd *cobra.Command, f *flag.Flag) error {
 	if err := e.applyRules(f); err != nil {
 		return err
 	}
+	if err := e.applyAssignments(f); err != nil {
+		return err
+	}
+	if cmd.Flags().Changed("schema") {
+		if err := e.applySchema(f); err != nil {
+			return err
+		}
+	}
 	for name, set := range map[string]func(){
 		"default":     func() { f.DefaultVariant = e.fallback },
 		"description": func() { f.Description = e.description },
 		"owner":       func() { f.Owner = e.owner },
+		"expires":     func() { f.Expires = e.expires },
+		"client-side": func() { f.ClientSide = e.clientSide },
 		"tag":         func() { f.Tags = slices.DeleteFunc(slices.Clone(e.tags), func(t string) bool { return t == "" }) },
 	} {
 		if cmd.Flags().Changed(name) {

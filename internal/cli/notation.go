@@ -19,9 +19,13 @@ import (
 // Clauses are joined by "and". What does not fit it (any, nesting) is written as JSON or YAML.
 
 // wordOperators and signOperators are the operators of a clause; "=" is short for "in" with one value.
+// The values of textOperators are texts, also where they look like numbers.
 var (
-	wordOperators = []flag.Op{flag.OpIn, flag.OpContains, flag.OpStartsWith, flag.OpEndsWith, flag.OpExists}
+	wordOperators = append([]flag.Op{flag.OpIn, flag.OpEquals, flag.OpExists}, textOperators...)
 	signOperators = []flag.Op{flag.OpLessEq, flag.OpGreaterEq, flag.OpLess, flag.OpGreater, "="}
+	textOperators = []flag.Op{flag.OpContains, flag.OpStartsWith, flag.OpEndsWith, flag.OpMatches, flag.OpBefore, flag.OpAfter, flag.OpInCIDR,
+		flag.OpVersionEquals, flag.OpVersionNotEquals, flag.OpVersionLess, flag.OpVersionLessEq, flag.OpVersionGreater,
+		flag.OpVersionGreaterEq, flag.OpVersionMinor, flag.OpVersionMajor}
 )
 
 // parseRule reads "[NAME:] CONDITION => VARIANT" or "... => VARIANT:20%,VARIANT:80%".
@@ -93,7 +97,7 @@ func parseClause(text string) (flag.Condition, error) {
 	}
 	attribute, op, values, ok := cutOperator(text)
 	if !ok {
-		return flag.Condition{}, fmt.Errorf("clause %q: write it as \"country in SE,NO\", \"age >= 18\", \"plan exists\" or \"segment NAME\"", text)
+		return flag.Condition{}, fmt.Errorf("clause %q: write it as \"country in SE,NO\", \"age >= 18\", \"plan exists\", \"app semver>= 1.2\" or \"segment NAME\"", text)
 	}
 	if op == "=" {
 		op = flag.OpIn
@@ -103,7 +107,7 @@ func parseClause(text string) (flag.Condition, error) {
 		return c, nil
 	}
 	for _, v := range splitOutside(values, ",") {
-		c.Values = append(c.Values, parseOperand(strings.TrimSpace(v)))
+		c.Values = append(c.Values, operandOf(op, strings.TrimSpace(v)))
 	}
 	return c, nil
 }
@@ -123,6 +127,15 @@ func cutOperator(text string) (attribute string, op flag.Op, values string, ok b
 		}
 	}
 	return "", "", "", false
+}
+
+// operandOf reads a value as the operator takes it.
+func operandOf(op flag.Op, text string) json.RawMessage {
+	if strings.HasPrefix(text, `"`) || !slices.Contains(textOperators, op) {
+		return parseOperand(text)
+	}
+	quoted, _ := json.Marshal(text)
+	return quoted
 }
 
 // parseOperand gives a number, a boolean or a quoted string as it stands; any other text is a
