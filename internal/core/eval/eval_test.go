@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seatrial/seatrial/internal/core/bucket"
 	"github.com/seatrial/seatrial/internal/core/flag"
@@ -78,6 +79,27 @@ func TestConditions(t *testing.T) {
 		{"exists", clause("x", flag.OpExists), "", true}, {"false exists", clause("x", flag.OpExists), false, true},
 		{"absent", clause("x", flag.OpExists), "absent", false}, {"nil", clause("x", flag.OpExists), nil, false},
 		{"any kind exists", clause("x", flag.OpExists), struct{}{}, true},
+		{"equals", clause("x", flag.OpEquals, `"a"`), "a", true}, {"equals not", clause("x", flag.OpEquals, `1`), "1", false}, {"equals in a list", clause("x", flag.OpEquals, `"a"`), []any{1, "a"}, true},
+		{"matches", clause("x", flag.OpMatches, `"^b"`, `"[0-9]{2}"`), "a42", true}, {"matches not", clause("x", flag.OpMatches, `"^a$"`), "ab", false},
+		{"long text", clause("x", flag.OpMatches, `"^a+$"`), strings.Repeat("a", flag.MaxMatched), true}, {"too long a text", clause("x", flag.OpMatches, `"^a+$"`), strings.Repeat("a", flag.MaxMatched+1), false},
+		{"pattern on a number", clause("x", flag.OpMatches, `"1"`), 1, false},
+		{"in network", clause("x", flag.OpInCIDR, `"192.168.0.0/16"`, `"10.1.2.99/8"`), "10.255.0.1", true}, {"outside of network", clause("x", flag.OpInCIDR, `"10.0.0.0/8"`), "11.0.0.0", false},
+		{"IPv4 in IPv6", clause("x", flag.OpInCIDR, `"10.0.0.0/8"`), "::ffff:10.0.0.1", true}, {"IPv6", clause("x", flag.OpInCIDR, `"2001:db8::/32"`), "2001:DB8::1", true},
+		{"plain address", clause("x", flag.OpInCIDR, `"10.0.0.1"`), "10.0.0.1", true}, {"another address", clause("x", flag.OpInCIDR, `"10.0.0.1"`), "10.0.0.2", false},
+		{"zone", clause("x", flag.OpInCIDR, `"fe80::/10"`), "fe80::1%eth0", false}, {"no address", clause("x", flag.OpInCIDR, `"0.0.0.0/0"`), "1.2.3", false}, {"address with more", clause("x", flag.OpInCIDR, `"0.0.0.0/0"`), "1.2.3.4 ", false},
+		{"before", clause("x", flag.OpBefore, `"2026-06-01T00:00:00Z"`), "2026-06-01T01:59:59.999+02:00", true}, {"not before itself", clause("x", flag.OpBefore, `"2026-06-01T00:00:00Z"`), "2026-06-01T00:00:00Z", false},
+		{"before in seconds", clause("x", flag.OpBefore, `"1970-01-01T00:00:10Z"`), 9, true}, {"not before in seconds", clause("x", flag.OpBefore, `"1970-01-01T00:00:10Z"`), 10, false},
+		{"after", clause("x", flag.OpAfter, `"2026-06-01T00:00:00Z"`), "2026-06-01T00:00:00.000000001Z", true}, {"not after itself", clause("x", flag.OpAfter, `"2026-06-01T00:00:00Z"`), "2026-06-01T00:00:00Z", false},
+		{"after in seconds", clause("x", flag.OpAfter, `"1970-01-01T00:00:10.5Z"`), 10.75, true}, {"not after in seconds", clause("x", flag.OpAfter, `"1970-01-01T00:00:10.5Z"`), 10.5, false},
+		{"time", clause("x", flag.OpAfter, `"2026-06-01T00:00:00Z"`), time.Date(2026, 6, 1, 0, 0, 0, 1, time.UTC), true}, {"not after the time", clause("x", flag.OpAfter, `"2026-06-01T00:00:00Z"`), time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC), false},
+		{"day only", clause("x", flag.OpAfter, `"2026-06-01T00:00:00Z"`), "2027-01-01", false},
+		{"version", clause("x", flag.OpVersionGreater, `"1.9.9"`), "v1.10.0", true}, {"prerelease", clause("x", flag.OpVersionLess, `"1.0.0"`), "1.0.0-rc.1", true}, {"no version", clause("x", flag.OpVersionNotEquals, `"1.0.0"`), "x", false},
+		{"minor", clause("x", flag.OpVersionMinor, `"1.2"`), "1.2.7", true}, {"other minor", clause("x", flag.OpVersionMinor, `"1.2"`), "1.3.0", false}, {"major", clause("x", flag.OpVersionMajor, `"1"`), "1.9", true},
+		{"number as version", clause("x", flag.OpVersionEquals, `"1.25.0"`), 1.25, true}, {"-0 has no version", clause("x", flag.OpVersionNotEquals, `"1"`), math.Copysign(0, -1), false}, {"list has no version", clause("x", flag.OpVersionEquals, `"1.0.0"`), []string{"1.0.0"}, false},
+		{"into an object", clause("x.plan", flag.OpIn, `"pro"`), map[string]any{"plan": "pro"}, true}, {"into texts", clause("x.plan", flag.OpIn, `"pro"`), map[string]string{"plan": "pro"}, true},
+		{"into a list", clause("x.1.a", flag.OpIn, `"pro"`), []any{0, map[string]any{"a": "pro"}}, true}, {"into a list of text", clause("x.1", flag.OpIn, `"b"`), []string{"a", "b"}, true},
+		{"behind a list", clause("x.2", flag.OpExists), []any{0, 1}, false}, {"no place in a list", clause("x.01", flag.OpExists), []any{0, 1}, false}, {"into a text", clause("x.0", flag.OpExists), "abc", false},
+		{"member that is not there", clause("x.plan", flag.OpExists), map[string]any{"plan": nil}, false},
 		{"list of text", clause("x", flag.OpIn, `"b"`), []string{"a", "b"}, true},
 		{"list without", clause("x", flag.OpIn, `"c"`), []string{"a", "b"}, false},
 		{"mixed list", clause("x", flag.OpGreater, "5"), []any{"a", 6}, true},
@@ -315,6 +337,24 @@ func checkSteps(t *rapid.T, e Explanation, r Result) {
 	}
 	if (last.Part == "trial") != (r.Role != RoleNone) {
 		t.Fatalf("role %s, the last step is %+v", r.Role, last)
+	}
+}
+
+// A unit keeps a few attributes that it has read; one that takes the place of another is read anew.
+func TestMoreAttributesThanAUnitKeeps(t *testing.T) {
+	var all, none []flag.Condition
+	attributes := map[string]any{}
+	for range 2 {
+		for i := range 9 {
+			name := fmt.Sprint("a", i)
+			attributes[name] = name
+			all = append(all, clause(name, flag.OpIn, `"`+name+`"`))
+			none = append(none, clause(name, flag.OpIn, `"a`+fmt.Sprint((i+4)%9)+`"`))
+		}
+	}
+	f := stringFlag("f", flag.Rule{When: &flag.Condition{Any: none}, Serve: "red"}, flag.Rule{When: &flag.Condition{All: all}, Serve: "on"})
+	if r := compile(t, flag.Set{Flags: []flag.Flag{f}}).Evaluate("f", &Context{Attributes: attributes}); r.Variant != "on" {
+		t.Errorf("%+v", r)
 	}
 }
 

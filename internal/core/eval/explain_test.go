@@ -85,14 +85,16 @@ func TestPropertiesOfFlags(t *testing.T) {
 	timed.Key, timed.Definition = "timed", []byte(`{"state":"ENABLED","variants":{"a":1},"targeting":{"if":[{">":[{"var":"$flagd.timestamp"},5]},"a"]}}`)
 	needs := booleanFlag("needs")
 	needs.Prerequisites = []flag.Prerequisite{{Flag: "timed", Variants: []string{"a"}}}
-	s := compile(t, flag.Set{Flags: []flag.Flag{f, raw, timed, needs}})
+	clock := flag.Segment{Key: "clock", Rule: []byte(`{">":[{"var":"$flagd.timestamp"},5]}`)}
+	grouped := booleanFlag("grouped", flag.Rule{Serve: "on", When: &flag.Condition{All: []flag.Condition{{Segment: "clock"}, {Segment: "testers"}}}})
+	s := compile(t, flag.Set{Flags: []flag.Flag{f, raw, timed, needs, grouped}, Segments: []flag.Segment{clock, groups}})
 	if !s.Flag("shown").ClientSide() || s.Flag("raw").ClientSide() || (*Flag)(nil).ClientSide() {
 		t.Error("who may be shown to browsers")
 	}
 	if m := s.Flag("raw").Metadata(); m["team"] != "web" || m["n"] != int64(2) || s.Flag("shown").Metadata() != nil {
 		t.Errorf("metadata %v", m)
 	}
-	for key, uses := range map[string]bool{"shown": false, "raw": false, "timed": true, "needs": true} {
+	for key, uses := range map[string]bool{"shown": false, "raw": false, "timed": true, "needs": true, "grouped": true} {
 		if s.Flag(key).UsesTime() != uses {
 			t.Errorf("%s uses the time: %v", key, !uses)
 		}

@@ -72,7 +72,7 @@ func TestF1SharesAreAsAskedFor(t *testing.T) {
 	}
 	s := compile(t, set)
 	for name, id := range ids {
-		outside, units := 0, make([]Context, population)
+		outside, units := 0, make([]Context, population*2/5) // enough, and not long with -race
 		for i := range units {
 			units[i].TargetingKey = id(i)
 		}
@@ -83,11 +83,12 @@ func TestF1SharesAreAsAskedFor(t *testing.T) {
 					in[i]++
 				}
 			}
+			n := float64(len(units))
 			for i, border := range borders {
 				p := float64(border) / flag.TotalWeight
-				sd := math.Abs(in[i]-p*population) / math.Sqrt(population*p*(1-p))
+				sd := math.Abs(in[i]-p*n) / math.Sqrt(n*p*(1-p))
 				if sd > 5 {
-					t.Errorf("%s: flag %s at %v has %v of %d units", name, f.Key(), p, in[i], population)
+					t.Errorf("%s: flag %s at %v has %v of %v units", name, f.Key(), p, in[i], n)
 				}
 				outside += btoi(sd > 4)
 			}
@@ -197,6 +198,49 @@ func TestF5SharesAreHalfOpen(t *testing.T) {
 		rest := flag.TotalWeight - place
 		if role(flag.Stratum{Control: rest - 1}) != RoleNone || role(flag.Stratum{Control: rest}) != RoleControl {
 			t.Errorf("bucket %d: the control's border is not half-open", place)
+		}
+	}
+}
+
+// F5: so are slots and holdouts of layers.
+func TestF5SlotsAreHalfOpen(t *testing.T) {
+	for i := range 200 {
+		unit := Context{TargetingKey: fmt.Sprint("u", i)}
+		place := flag.Weight(bucket.Of(bucket.Hash("layer", unit.TargetingKey), flag.TotalWeight))
+		tried := func(l flag.Layer) bool {
+			f := stringFlag("f", flag.Rule{Split: &flag.Split{Weights: []flag.Share{{Variant: "on", Weight: flag.TotalWeight}}}})
+			return compile(t, flag.Set{Flags: []flag.Flag{f}, Layers: []flag.Layer{l}}).Evaluate("f", &unit).Reason == ReasonSplit
+		}
+		slot := func(from, to flag.Weight) bool {
+			return tried(flag.Layer{Key: "layer", Slots: []flag.Slot{{Flag: "f", From: from, To: to}}})
+		}
+		if !slot(place, place+1) || slot(0, place) || slot(place+1, flag.TotalWeight) {
+			t.Errorf("the borders of a slot at %d are not half-open", place)
+		}
+		holdout := func(from flag.Weight) bool {
+			return !tried(flag.Layer{Key: "layer", Global: true, Holdout: flag.TotalWeight - from})
+		}
+		if !holdout(place) || holdout(place+1) {
+			t.Errorf("the border of a holdout at %d is not half-open", place)
+		}
+	}
+}
+
+// Who has no targeting key has no place in a layer, also where a split goes by something else. A
+// holdout of nobody is none.
+func TestLayersWantATargetingKey(t *testing.T) {
+	f := stringFlag("f", flag.Rule{Split: &flag.Split{BucketBy: "account", Weights: []flag.Share{{Variant: "on", Weight: flag.TotalWeight}}}})
+	for name, test := range map[string]struct {
+		layer flag.Layer
+		key   string
+		tried bool
+	}{
+		"slot": {flag.Layer{Key: "l", Slots: []flag.Slot{{Flag: "f", To: flag.TotalWeight}}}, "", false}, "slot with a key": {flag.Layer{Key: "l", Slots: []flag.Slot{{Flag: "f", To: flag.TotalWeight}}}, "u", true},
+		"holdout": {flag.Layer{Key: "l", Global: true, Holdout: 1}, "", false}, "holdout of nobody": {flag.Layer{Key: "l", Global: true}, "", true}, "another's layer": {flag.Layer{Key: "l"}, "", true},
+	} {
+		r := compile(t, flag.Set{Flags: []flag.Flag{f}, Layers: []flag.Layer{test.layer}}).Evaluate("f", &Context{TargetingKey: test.key, Attributes: map[string]any{"account": 7}})
+		if (r.Reason == ReasonSplit) != test.tried {
+			t.Errorf("%s: %+v", name, r)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func (g *gate) admits(u *unit) bool {
 		return true
 	}
 	place := g.layer.place(u)
-	return g.from <= place && place < g.to && place < g.layer.holdout
+	return g.from <= place && place < g.to // which ends before the holdout
 }
 
 // place is where the unit is in the layer, in [0, flag.TotalWeight).

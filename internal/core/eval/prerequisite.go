@@ -30,5 +30,5 @@ func (p *prerequisite) met(u *unit) bool {
 	u.flag = p.flag.key
 	variant := p.flag.decide(u).variant
 	u.flag = outer
-	return variant != noVariant && slices.Contains(p.variants, variant)
+	return slices.Contains(p.variants, variant) // never noVariant
 }
