@@ -162,8 +162,10 @@ func TestSeenWaitsForThePlane(t *testing.T) {
 		if _, bodies := p.reports(); len(bodies) > 0 {
 			t.Errorf("%d reports were sent", len(bodies))
 		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		began := time.Now()
-		if err := c.Close(t.Context()); err != nil || time.Since(began) > time.Second {
+		if err := c.Close(ctx); err != nil || time.Since(began) > time.Second {
 			t.Errorf("closed with %v after %v", err, time.Since(began))
 		}
 	})
