@@ -4,12 +4,14 @@ go 1.26.0
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0
+	github.com/diegoholiveira/jsonlogic/v3 v3.9.1
 	github.com/growthbook/growthbook-golang v0.7.0
 	github.com/launchdarkly/go-sdk-common/v3 v3.4.0
 	github.com/launchdarkly/go-server-sdk-evaluation/v3 v3.0.1
 	github.com/launchdarkly/go-server-sdk/v7 v7.14.6
 	github.com/open-feature/go-sdk v1.20.0
 	github.com/seatrial/seatrial v0.0.0
+	github.com/twmb/murmur3 v1.2.2
 )
 
 require (
