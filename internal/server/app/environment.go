@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/seatrial/seatrial/internal/server/auth"
@@ -11,10 +12,12 @@ import (
 	"github.com/seatrial/seatrial/internal/server/controller"
 	"github.com/seatrial/seatrial/internal/server/httpapi"
 	"github.com/seatrial/seatrial/internal/server/intervals"
+	"github.com/seatrial/seatrial/internal/server/lists"
 	"github.com/seatrial/seatrial/internal/server/otlp"
 	"github.com/seatrial/seatrial/internal/server/store/sqlite"
 	"github.com/seatrial/seatrial/internal/server/stream"
 	"github.com/seatrial/seatrial/internal/server/traces"
+	"github.com/seatrial/seatrial/internal/server/usage"
 )
 
 // environment is one flag set with everything that serves it. Each has a change log of its own,
@@ -24,6 +27,8 @@ type environment struct {
 	name     string
 	store    *sqlite.Store
 	service  *control.Service
+	lists    *lists.Service
+	usage    *usage.Store
 	outcomes *intervals.Accumulator
 	traces   *traces.Store
 	receiver *otlp.Receiver
@@ -41,6 +46,7 @@ type background struct {
 	followErr error         // read after followed is closed
 	decided   chan struct{} // closed when the controller has stopped
 	undecide  context.CancelFunc
+	tended    sync.WaitGroup // schedules and the collection of lists, which end with unfollow
 }
 
 // openEnvironment opens the store in a folder and makes the parts. On an error nothing is left
@@ -56,17 +62,20 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 			_ = e.store.Close() // the first error tells more
 		}
 	}()
+	loader := lists.NewLoader(lists.LoaderConfig{Blobs: e.store, Logger: s.cfg.Logger})
+	e.usage = usage.New()
 	e.service, err = control.New(ctx, control.Config{
-		Log: e.store, Journal: e.store, Environment: name, Logger: s.cfg.Logger,
+		Log: e.store, Journal: e.store, Environment: name, Lists: loader, Usage: e.usage, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
+	e.lists = lists.New(lists.Config{Segments: e.service, Loader: loader, Logger: s.cfg.Logger})
 	if e.traces, err = traces.NewStore(traces.Limits{}); err != nil {
 		return nil, err
 	}
 	e.outcomes = intervals.New(intervals.Limits{})
-	e.receiver = otlp.NewReceiver(otlp.Config{Outcomes: e.outcomes, Traces: e.traces})
+	e.receiver = otlp.NewReceiver(otlp.Config{Outcomes: e.outcomes, Traces: e.traces, Usage: e.usage})
 	e.hub = stream.New(stream.FromService(e.service), stream.Config{})
 	return e, nil
 }
@@ -74,7 +83,7 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 // serve makes the environment's interface for requests that auth lets in.
 func (s *Server) serve(e *environment, a *auth.Auth) {
 	e.api = httpapi.New(httpapi.Config{
-		Service: e.service, Auth: a, Traces: e.traces, Environment: e.name, Environments: &s.environments,
+		Service: e.service, Auth: a, Traces: e.traces, Lists: e.lists, Environment: e.name, Environments: &s.environments,
 		Stream: func(w http.ResponseWriter, r *http.Request, owner string, valid func() bool) error {
 			return e.hub.Serve(w, r, stream.Subscriber{Owner: owner, Valid: valid})
 		},
@@ -99,6 +108,8 @@ func (s *Server) run(e *environment) {
 			s.cfg.Logger.Error("the change log can no longer be followed; restart the server", "environment", e.name, "error", b.followErr)
 		}
 	}()
+	b.tended.Go(func() { e.service.RunSchedules(following) })
+	b.tended.Go(func() { e.lists.Run(following) })
 	decide := controller.New(controller.Config{
 		Trials: e.service, Outcomes: e.outcomes, Evidence: e.traces, Logger: s.cfg.Logger,
 	}, func() { e.weighed.Add(1) })
@@ -119,5 +130,6 @@ func (e *environment) quiesce() {
 func (e *environment) close() error {
 	e.background.unfollow()
 	<-e.background.followed
+	e.background.tended.Wait()
 	return e.store.Close()
 }

@@ -17,6 +17,15 @@ type Usage interface {
 	LastSeen(flag string) (time.Time, bool)
 	// Since gives from when on evaluations have been noted.
 	Since() time.Time
+	// Seen notes an evaluation of now; an empty variant is the code default.
+	Seen(flag, variant string)
+}
+
+// Evaluated notes that a flag gave somebody a variant, now, for StaleFlags.
+func (s *Service) Evaluated(flag, variant string) {
+	if s.cfg.Usage != nil {
+		s.cfg.Usage.Seen(flag, variant)
+	}
 }
 
 // StaleCode says why a flag is stale.

@@ -19,7 +19,8 @@ type seen struct {
 	last  map[string]time.Time
 }
 
-func (s seen) Since() time.Time { return s.since }
+func (s seen) Since() time.Time    { return s.since }
+func (s seen) Seen(string, string) {}
 func (s seen) LastSeen(key string) (time.Time, bool) {
 	at, ok := s.last[key]
 	return at, ok

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/core/eval"
 	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/server/control"
 )
 
 // asked is a request for one flag.
@@ -30,6 +31,7 @@ type answer[T any] struct {
 // target is an environment's flags, as one call sees them.
 type target struct {
 	environment string
+	service     *control.Service
 	flags       *eval.Snapshot
 	client      bool // sees ClientSide flags only
 	// fleeting: the client will not be told of changes to these flags, so it must not keep values.
@@ -47,7 +49,7 @@ func (s *Server) target(c *call) (target, error) {
 		return target{}, s.refusal(err)
 	}
 	s.stats.evaluations.Add(1)
-	return target{environment: flags.Environment(), flags: flags, client: c.client(), fleeting: selected}, nil
+	return target{environment: flags.Environment(), service: service, flags: flags, client: c.client(), fleeting: selected}, nil
 }
 
 // sees reports whether the call may know of the flag.
@@ -96,6 +98,7 @@ func resolve[T any](ctx context.Context, s *Server, r asked, read func(any) (T, 
 		return answer[T]{}, err
 	}
 	result := f.Evaluate(who)
+	t.service.Evaluated(key, result.Variant) // to ask for all is to say nothing of one
 	if result.Error != "" {
 		return answer[T]{}, failed(key, result.Error)
 	}

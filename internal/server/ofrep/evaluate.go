@@ -119,7 +119,11 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, key string, c cal
 		return err
 	}
 	if key != "" {
-		return s.single(w, r, j, p.find(key, c.client()))
+		one := p.find(key, c.client())
+		if one != nil {
+			c.site.service.Evaluated(key, "") // bulk asks for all, whatever the client needs of them
+		}
+		return s.single(w, r, j, one)
 	}
 	s.bulk(w, r, j, p, c, now)
 	return nil

@@ -1,0 +1,73 @@
+package app
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/store/sqlite"
+)
+
+// What stock clients ask for is noted, so that it does not count as unused.
+func TestEvaluationsAreNoted(t *testing.T) {
+	s := start(t, local(sqlite.Memory))
+	connect(t, s, adminToken).want(201, "POST", "/api/v1/flags", searchFlag)
+	usage := s.environments.first.usage
+	if _, seen := usage.LastSeen("search"); seen {
+		t.Fatal("nobody has asked yet")
+	}
+	for name, path := range map[string]string{"ofrep": "/ofrep/v1/evaluate/flags/search", "flagd": "/flagd.evaluation.v2.Service/ResolveBoolean"} {
+		if status, answer := post(t, s.URL(), path, `{"flagKey":"search","context":{}}`); status != 200 {
+			t.Errorf("%s: %d %s", name, status, answer)
+		}
+	}
+	if at, seen := usage.LastSeen("search"); !seen || time.Since(at) > time.Minute {
+		t.Errorf("last seen %v, %v", at, seen)
+	}
+}
+
+// Schedules are carried out by a running server.
+func TestSchedulesAreCarriedOut(t *testing.T) {
+	s := start(t, local(sqlite.Memory))
+	c := connect(t, s, adminToken)
+	c.want(201, "POST", "/api/v1/flags", searchFlag)
+	at := time.Now().Add(300 * time.Millisecond).UTC().Format(time.RFC3339Nano)
+	c.want(201, "POST", "/api/v1/schedules", `{"flag":"search","at":"`+at+`","patch":{"defaultVariant":"on"}}`)
+	service := s.environments.first.service
+	for {
+		if f, err := service.GetFlag("search"); err == nil && f.DefaultVariant == "on" {
+			break
+		}
+		if _, err := service.WaitSnapshot(t.Context(), service.Head()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, _ := service.ListSchedules(control.ScheduleFilter{State: control.ScheduleDone}, control.Page{}); len(list) != 1 {
+		t.Errorf("%d schedules are done", len(list))
+	}
+}
+
+// A member list that was uploaded decides for stock clients, too.
+func TestListsDecide(t *testing.T) {
+	s := start(t, local(sqlite.Memory))
+	c := connect(t, s, adminToken)
+	c.want(201, "POST", "/api/v1/segments", `{"key":"vip"}`)
+	flag := strings.Replace(searchFlag, `"defaultVariant"`, `"rules":[{"when":{"segment":"vip"},"serve":"on"}],"defaultVariant"`, 1)
+	c.want(201, "POST", "/api/v1/flags", flag)
+	upload, err := http.NewRequest("PUT", s.URL()+"/api/v1/segments/vip/list", strings.NewReader("ana\nbo\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	upload.Header.Set("Authorization", "Bearer "+c.secret)
+	upload.Header.Set("Content-Type", "text/plain")
+	if status, answer := c.do(upload); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	for user, want := range map[string]string{"ana": `"variant":"on"`, "eve": `"variant":"off"`} {
+		if _, answer := post(t, s.URL(), "/ofrep/v1/evaluate/flags/search", `{"context":{"targetingKey":"`+user+`"}}`); !strings.Contains(answer, want) {
+			t.Errorf("%s: %s, want %s", user, answer, want)
+		}
+	}
+}
