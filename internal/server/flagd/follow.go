@@ -18,8 +18,9 @@ const lookEvery = 10 * time.Second
 
 // follower is one open stream: what it does when there is something to do. An error ends it.
 type follower struct {
-	changed func(from, to *state) error
-	looked  func() error // nil: nothing
+	selector string // of the message that opened it
+	changed  func(from, to *state) error
+	looked   func() error // nil: nothing
 }
 
 // follow keeps a stream at the newest state until something ends it, which is what it returns. From
@@ -72,7 +73,12 @@ func (s *Server) look(c *call, t *site, f follower) error {
 	if err == nil && p.Role != c.principal.Role {
 		return connect.NewError(connect.CodeUnavailable, errors.New("the role of this key has changed: connect again"))
 	}
-	if f.looked == nil {
+	switch service, _, err := s.service(c, f.selector); {
+	case err != nil:
+		return s.refusal(err)
+	case service != t.service:
+		return errReplaced
+	case f.looked == nil:
 		return nil
 	}
 	return f.looked()

@@ -116,10 +116,19 @@ func (r *rig) revoke(role string) {
 	r.revoked[role] = true
 }
 
+// set puts a service, or none, in the place of an environment's.
+func (r *rig) set(environment string, s *control.Service) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.services[environment] = s
+}
+
 func (r *rig) resolve(_ control.Principal, environment string) (*control.Service, error) {
 	if environment == "" {
 		environment = "default"
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	s := r.services[environment]
 	if s == nil {
 		return nil, &control.Error{Code: control.CodeNotFound, Message: "there is no environment " + environment}

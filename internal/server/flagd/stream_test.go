@@ -118,11 +118,16 @@ func TestEventsOfAStream(t *testing.T) {
 		wantSaid(t, "a flag that is gone", server.take(), `45s configuration_change {"flags":{"b":{"type":"delete"}}}`)
 		r.try("a")
 		wantSaid(t, "a trial", server.take(), `45s configuration_change {"flags":{"a":{"type":"update"}}}`)
+		r.putSegment("beta", "u1")
+		r.put("default", boolFlag("s", forSegment("beta")))
+		wantSaid(t, "a segment that nobody uses, a flag", server.take(), `45s configuration_change {"flags":{"s":{"type":"write"}}}`)
+		r.putSegment("beta", "u2")
+		wantSaid(t, "a segment that a flag uses", server.take(), `45s configuration_change {"flags":{"s":{"type":"update"}}}`)
 		r.token()
 		r.put("staging", boolFlag("a"))
 		wantSaid(t, "what is nothing to these flags", server.take())
 		wantSaid(t, "what a browser may know", browser.take(), "0s provider_ready", "20s keep_alive", "40s keep_alive")
-		if s := r.server.Stats(); s.Streams != 2 || s.Changes != 4 {
+		if s := r.server.Stats(); s.Streams != 2 || s.Changes != 6 {
 			t.Errorf("stats %+v", s)
 		}
 		server.cancel()
@@ -249,6 +254,8 @@ func TestHowStreamsEnd(t *testing.T) {
 	}{
 		{"the server stops", func(r *rig) { r.server.Stop() }, connect.CodeUnavailable, "0s provider_shutdown"},
 		{"the key is revoked", func(r *rig) { r.revoke("sdk"); time.Sleep(11 * time.Second) }, connect.CodeUnauthenticated, "0s provider_ready"},
+		{"the environment is deleted", func(r *rig) { r.set("default", nil); time.Sleep(11 * time.Second) }, connect.CodeNotFound, "0s provider_ready"},
+		{"the environment is another one", func(r *rig) { r.set("default", r.services["staging"]); time.Sleep(11 * time.Second) }, connect.CodeUnavailable, "0s provider_ready"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -263,12 +270,24 @@ func TestHowStreamsEnd(t *testing.T) {
 				if got := events.take(); len(got) == 0 || got[len(got)-1] != test.last {
 					t.Errorf("heard %q", got)
 				}
-				if again := r.sync("sdk", ""); connect.CodeOf(again.err) != test.code {
-					t.Errorf("again: %v", again.err)
+				if r.server.Stats().Streams != 0 {
+					t.Error("the streams keep their places")
 				}
 			})
 		})
 	}
+}
+
+func TestNoStreamIsOpenedWhileTheServerStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newMemoryRig(t)
+		defer r.close()
+		r.server.Stop()
+		events, definitions := r.listen("sdk"), r.sync("sdk", "")
+		if connect.CodeOf(events.err) != connect.CodeUnavailable || connect.CodeOf(definitions.err) != connect.CodeUnavailable {
+			t.Errorf("got %v and %v", events.err, definitions.err)
+		}
+	})
 }
 
 func TestStreamsOutliveQuietHours(t *testing.T) {

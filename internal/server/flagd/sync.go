@@ -41,7 +41,7 @@ func (s synchronisation) SyncFlags(ctx context.Context, r *syncv1pb.SyncFlagsReq
 	if err := send(nil, first); err != nil {
 		return err
 	}
-	return s.follow(ctx, c, t, first, at, follower{changed: send})
+	return s.follow(ctx, c, t, first, at, follower{selector: r.GetSelector(), changed: send})
 }
 
 // FetchAllFlags gives the state once.
