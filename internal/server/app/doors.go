@@ -52,8 +52,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// anonymous is who evaluates without a key where that is allowed.
-var anonymous = control.Principal{ID: "anonymous", Name: "anonymous", Kind: control.TokenSDK, Role: control.RoleSDK}
+// anonymous gives who evaluates without a key where that is allowed. Pages of other origins, which
+// a browser names, see what any client may see: the developer visits pages that are not his.
+func anonymous(r *http.Request) control.Principal {
+	if r.Header.Get("Origin") != "" {
+		return control.Principal{ID: "anonymous-page", Name: "anonymous", Kind: control.TokenClient, Role: control.RoleClient}
+	}
+	return control.Principal{ID: "anonymous", Name: "anonymous", Kind: control.TokenSDK, Role: control.RoleSDK}
+}
 
 // authenticate tells who evaluates. Errors are *control.Error or *auth.TooMany.
 func (s *Server) authenticate(r *http.Request) (control.Principal, error) {
@@ -62,7 +68,7 @@ func (s *Server) authenticate(r *http.Request) (control.Principal, error) {
 	}
 	p, err := s.environments.auth.Authorize(r, auth.AtLeast(control.RoleClient))
 	if err != nil && s.cfg.OpenEvaluation && errors.Is(err, auth.ErrNoCredential) {
-		return anonymous, nil
+		return anonymous(r), nil
 	}
 	return p, err
 }

@@ -94,6 +94,9 @@ func TestOpenEvaluation(t *testing.T) {
 	if status, answer := post(t, s.URL(), "/ofrep/v1/evaluate/flags", "{}"); status != 200 || !strings.Contains(answer, `"search"`) {
 		t.Errorf("%d %s", status, answer)
 	}
+	if status, answer := post(t, s.URL(), "/ofrep/v1/evaluate/flags", "{}", "Origin: https://evil.example"); status != 200 || strings.Contains(answer, `"search"`) {
+		t.Errorf("a page of another origin: %d %s", status, answer)
+	}
 	if status, answer := post(t, s.URL(), "/ofrep/v1/evaluate/flags", "{}", "X-API-Key: st_sdk_wrong"); status != 401 {
 		t.Errorf("a wrong key: %d %s", status, answer)
 	}
