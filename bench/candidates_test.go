@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +47,12 @@ func candidates() []candidate {
 
 // —— Seatrial
 
+// booleanFlag is off where no rule says otherwise.
+func booleanFlag(key string, rules ...flag.Rule) flag.Flag {
+	return flag.Flag{Key: key, Kind: flag.KindRelease, Type: flag.TypeBoolean, Enabled: true, DefaultVariant: "off",
+		Variants: []flag.Variant{{Name: "on", Value: json.RawMessage("true")}, {Name: "off", Value: json.RawMessage("false")}}, Rules: rules}
+}
+
 func seatrialSet(copies int) flag.Set {
 	values := func(list ...string) (raw []json.RawMessage) {
 		for _, v := range list {
@@ -57,16 +60,12 @@ func seatrialSet(copies int) flag.Set {
 		}
 		return raw
 	}
-	boolean := func(key string, rules ...flag.Rule) flag.Flag {
-		return flag.Flag{Key: key, Kind: flag.KindRelease, Type: flag.TypeBoolean, Enabled: true, DefaultVariant: "off",
-			Variants: []flag.Variant{{Name: "on", Value: json.RawMessage("true")}, {Name: "off", Value: json.RawMessage("false")}}, Rules: rules}
-	}
 	rollout := func(key string) flag.Flag {
-		return boolean(key,
+		return booleanFlag(key,
 			flag.Rule{When: &flag.Condition{Segment: "testers"}, Serve: "on"},
 			flag.Rule{Split: &flag.Split{Weights: []flag.Share{{Variant: "on", Weight: 5_000}}}})
 	}
-	static := boolean(caseStatic)
+	static := booleanFlag(caseStatic)
 	static.DefaultVariant = "on"
 	var ten []flag.Rule
 	tenRules(func(_ int, attribute string, list []string) {
@@ -79,7 +78,7 @@ func seatrialSet(copies int) flag.Set {
 		variants.Rules[0].Split.Weights = append(variants.Rules[0].Split.Weights, flag.Share{Variant: name, Weight: 25_000})
 	}
 	set := flag.Set{Environment: "bench", History: "h", Epoch: 1, Revision: 1, Hash: "00",
-		Flags:    []flag.Flag{static, rollout(caseRollout), boolean(caseTen, ten...), variants},
+		Flags:    []flag.Flag{static, rollout(caseRollout), booleanFlag(caseTen, ten...), variants},
 		Segments: []flag.Segment{{Key: "testers", When: &flag.Condition{Attribute: "group", Op: flag.OpIn, Values: values("beta-testers", "internal-users")}}}}
 	for i := range copies {
 		set.Flags = append(set.Flags, rollout(copyKey(i)))
@@ -87,47 +86,21 @@ func seatrialSet(copies int) flag.Set {
 	return set.Normalize()
 }
 
-// openSeatrial gives a client that follows a control plane and reports outcomes to it.
-func openSeatrial(tb testing.TB, set flag.Set) *seatrial.Client {
-	tb.Helper()
-	snapshot, err := json.Marshal(set)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/snapshot", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(snapshot)
-	})
-	mux.HandleFunc("GET /api/v1/stream", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = fmt.Fprintf(w, "id: %s:%d\nevent: snapshot\ndata: %s\n\n", set.History, set.Revision, snapshot)
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	})
-	mux.HandleFunc("POST /v1/metrics", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	server := httptest.NewServer(mux)
-	client, err := seatrial.Open(context.Background(), seatrial.WithServer(server.URL), seatrial.WithWait(30*time.Second), seatrial.WithFlushInterval(time.Second))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		_ = client.Close(context.Background())
-		server.CloseClientConnections()
-		server.Close()
-	})
-	return client
+// seatrialContext makes the context of a unit.
+func seatrialContext(n int) seatrial.Context {
+	return seatrial.ContextFrom(population[n].id, attributesOf(n))
 }
 
-func seatrialContext(u unit) seatrial.Context {
-	return seatrial.NewContext(u.id).With("group", u.group).With("plan", u.plan).With("country", u.country)
+func attributesOf(n int) map[string]any {
+	u := &population[n]
+	return map[string]any{"group": u.group, "plan": u.plan, "country": u.country}
 }
 
 // seatrialContexts are the units as an application has them while it serves a request.
 var seatrialContexts = sync.OnceValue(func() []context.Context {
 	list := make([]context.Context, units)
-	for i, u := range population {
-		list[i] = seatrial.WithContext(context.Background(), seatrialContext(u))
+	for n := range list {
+		list[n] = seatrial.WithContext(context.Background(), seatrialContext(n))
 	}
 	return list
 })
@@ -162,8 +135,7 @@ func openBuilt(tb testing.TB, copies int) func(string) asked {
 		}
 		handle := c.BoolFlag(key, false)
 		return func(n int) bool {
-			u := &population[n]
-			return handle.Get(seatrial.WithContext(context.Background(), seatrialContext(*u)))
+			return handle.Get(seatrial.WithContext(context.Background(), seatrialContext(n)))
 		}
 	}
 }

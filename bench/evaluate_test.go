@@ -36,51 +36,68 @@ func TestSameWork(t *testing.T) {
 	}
 }
 
+// BenchmarkEvaluate evaluates for one unit after the other.
 func BenchmarkEvaluate(b *testing.B) {
 	for _, c := range candidates() {
 		b.Run(c.name, func(b *testing.B) {
 			ask := c.open(b, 0)
 			for _, key := range cases {
 				if one := ask(key); one != nil {
-					b.Run(key, func(b *testing.B) { serial(b, one) })
+					b.Run(key, func(b *testing.B) { serial(b, one, units, 1) })
 				}
 			}
 		})
 	}
 }
 
-func serial(b *testing.B, one asked) {
+// BenchmarkWarm evaluates for as many units as a busy process serves at a time, whose contexts were
+// made a moment ago.
+func BenchmarkWarm(b *testing.B) { rollouts(b, 256, 1) }
+
+// BenchmarkCold evaluates for units whose contexts are in no cache of the processor: it measures
+// the memory more than anything else.
+func BenchmarkCold(b *testing.B) { rollouts(b, units, stride) }
+
+func rollouts(b *testing.B, of, step int) {
+	for _, c := range candidates() {
+		b.Run(c.name, func(b *testing.B) { serial(b, c.open(b, 0)(caseRollout), of, step) })
+	}
+}
+
+// serial evaluates for units below of, step by step.
+func serial(b *testing.B, one asked, of, step int) {
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
 		one(n)
-		if n += stride; n >= units {
-			n -= units
+		if n += step; n >= of {
+			n -= of
 		}
 	}
 }
 
-// Parallel shows how a decision scales over the cores of -cpu.
+// BenchmarkParallel shows how a decision scales over the cores of -cpu.
 func BenchmarkParallel(b *testing.B) {
 	for _, c := range candidates() {
 		b.Run(c.name, func(b *testing.B) {
-			if one := c.open(b, 0)(caseRollout); one != nil {
-				var start atomic.Int64
-				b.RunParallel(func(pb *testing.PB) {
-					n := int(start.Add(units/7)) % units
-					for pb.Next() {
-						one(n)
-						if n += stride; n >= units {
-							n -= units
-						}
+			one := c.open(b, 0)(caseRollout)
+			var start atomic.Int64
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				n := int(start.Add(units/7)) % units
+				for pb.Next() {
+					one(n)
+					if n++; n == units {
+						n = 0
 					}
-				})
-			}
+				}
+			})
 		})
 	}
 }
 
-// ManyFlags walks over all flags that are loaded, so that each evaluation meets another one.
+// BenchmarkManyFlags walks over all flags that are loaded, so that each evaluation meets another
+// one.
 func BenchmarkManyFlags(b *testing.B) {
 	for _, size := range []struct {
 		name   string
@@ -90,25 +107,23 @@ func BenchmarkManyFlags(b *testing.B) {
 			if c.name == "seatrial-context-built" {
 				continue
 			}
-			b.Run(size.name+"/"+c.name, func(b *testing.B) {
-				ask := c.open(b, size.copies)
-				all := make([]asked, size.copies)
-				for i := range all {
-					all[i] = ask(copyKey(i))
-				}
-				n, f := 0, 0
-				b.ReportAllocs()
-				b.ResetTimer()
-				for b.Loop() {
-					all[f](n)
-					if n += stride; n >= units {
-						n -= units
-					}
-					if f += stride; f >= len(all) {
-						f %= len(all)
-					}
-				}
-			})
+			b.Run(size.name+"/"+c.name, func(b *testing.B) { manyFlags(b, c.open(b, size.copies), size.copies) })
 		}
+	}
+}
+
+func manyFlags(b *testing.B, ask func(string) asked, copies int) {
+	all := make([]asked, copies)
+	for i := range all {
+		all[i] = ask(copyKey(i))
+	}
+	n, f := 0, 0
+	b.ReportAllocs()
+	for b.Loop() {
+		all[f](n)
+		if n++; n == units {
+			n = 0
+		}
+		f = (f + stride) % copies
 	}
 }

@@ -53,11 +53,6 @@ func rawByEvaluator(tb testing.TB) asked {
 	return func(n int) bool { v, _ := f.Evaluate(&contexts[n]).Value.(bool); return v }
 }
 
-func attributesOf(n int) map[string]any {
-	u := &population[n]
-	return map[string]any{"group": u.group, "plan": u.plan, "country": u.country}
-}
-
 // rawAsFlagd does what flagd's evaluator does for each evaluation: add its own properties to a copy
 // of the context, write that as JSON, apply the text of the rule, and read the variant's name from
 // the text of the result. It leaves out flagd's store, log, metadata and trace.
@@ -139,6 +134,6 @@ func TestRawSameWork(t *testing.T) {
 func BenchmarkRaw(b *testing.B) {
 	candidates := rawCandidates(b)
 	for _, name := range []string{"seatrial-handle", "seatrial-eval", "jsonlogic-as-flagd"} {
-		b.Run(name, func(b *testing.B) { serial(b, candidates[name]) })
+		b.Run(name, func(b *testing.B) { serial(b, candidates[name], units, 1) })
 	}
 }
