@@ -77,7 +77,26 @@ func (a *app) apply(ctx context.Context, c *api.Client, w applying) (api.Applied
 	if err != nil {
 		return api.Applied{}, err
 	}
-	return c.Apply(ctx, batch, w.to(""))
+	applied, err := c.Apply(ctx, batch, w.to(""))
+	return applied, inFiles(bundle, err)
+}
+
+// inFiles says where in the files stands what the control plane does not take.
+func inFiles(b *definition.Bundle, err error) error {
+	var problem *api.Problem
+	if !errors.As(err, &problem) || len(problem.Errors) == 0 {
+		return err
+	}
+	lines := []string{problem.Title}
+	for _, field := range problem.Errors {
+		fault := b.Locate(flag.Problem{Pointer: field.Pointer, Detail: field.Detail})
+		if fault.File == "" {
+			lines = append(lines, field.Pointer+": "+field.Detail)
+			continue
+		}
+		lines = append(lines, fault.String())
+	}
+	return &named{err: err, text: strings.Join(lines, "\n  ")}
 }
 
 // batchOf gives what makes a bundle the state of an environment.
@@ -125,7 +144,7 @@ var actionMarks = map[string]mark{"created": markGood, "updated": markWarn, "del
 // printApplied shows what a batch did: what it left as it was is only counted, except as JSON.
 func (a *app) printApplied(w writing, applied api.Applied) error {
 	counts := map[string]int{}
-	t := table{json: applied, head: appliedColumns, empty: "Everything is so already."}
+	t := table{json: applied, head: appliedColumns}
 	for _, item := range applied.Items {
 		counts[item.Action]++
 		if item.Action != "unchanged" {

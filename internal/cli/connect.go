@@ -147,7 +147,7 @@ func (a *app) onServer(do func(cmd *cobra.Command, args []string, c *api.Client)
 		if err != nil {
 			return err
 		}
-		return withLoginHint(do(cmd, args, c))
+		return withLoginHint(orSuggestEnv(cmd.Context(), c, do(cmd, args, c), c.Environment()))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/seatrial/seatrial/internal/cli/api"
@@ -143,18 +144,36 @@ func (a *app) printDiff(d flagDiff) error {
 		}
 		return writeTSV(a.out, rows)
 	}
+	if !slices.ContainsFunc(d.Lines, func(l lineDiff) bool { return l.Op != " " }) {
+		a.say("%s", a.narration.marked(markGood, "no differences"))
+		return nil
+	}
 	return a.writeDiff(d.Lines)
 }
 
-// writeDiff shows a difference to people.
+// writeDiff shows a difference to people: what changed, and some lines around it.
 func (a *app) writeDiff(lines []lineDiff) error {
 	marks := map[string]mark{"+": markGood, "-": markBad, " ": markQuiet}
 	var b strings.Builder
-	for _, l := range lines {
+	for i, l := range lines {
+		if !nearChange(lines, i) {
+			if i == 0 || nearChange(lines, i-1) {
+				b.WriteString(a.style.paint(markQuiet, a.style.choose("  …", "  ...")) + "\n")
+			}
+			continue
+		}
 		b.WriteString(a.style.paint(marks[l.Op], l.Op+" "+l.Line) + "\n")
 	}
 	_, err := io.WriteString(a.out, b.String())
 	return err
+}
+
+// diffContext is how many lines around a change are shown to people.
+const diffContext = 4
+
+func nearChange(lines []lineDiff, i int) bool {
+	around := lines[max(0, min(i-diffContext, len(lines))):max(0, min(i+diffContext+1, len(lines)))]
+	return slices.ContainsFunc(around, func(l lineDiff) bool { return l.Op != " " })
 }
 
 // maxDiffLines bounds the table of diffLines to a few MB; longer texts are compared as a whole.

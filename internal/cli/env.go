@@ -1,7 +1,13 @@
 package cli
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
 	"github.com/seatrial/seatrial/internal/cli/api"
+	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/spf13/cobra"
 )
 
@@ -52,7 +58,7 @@ func newEnvDelete(a *app) *cobra.Command {
 	}
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
 		if err := c.DeleteEnvironment(cmd.Context(), args[0]); err != nil {
-			return orSuggest(err, "env", args[0], known(cmd.Context(), c, envNames))
+			return orSuggestEnv(cmd.Context(), c, err, args[0])
 		}
 		return a.wrote(writing{}, nil, "environment %s deleted; its folder on the server is set aside, not removed", args[0])
 	})
@@ -67,7 +73,7 @@ func newEnvCompare(a *app) *cobra.Command {
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
 		applied, err := c.Compare(cmd.Context(), args[1], args[0])
 		if err != nil {
-			return err
+			return orSuggestEnv(cmd.Context(), c, err, args...)
 		}
 		return a.printDifferences(applied)
 	})
@@ -92,11 +98,36 @@ func newEnvPromote(a *app) *cobra.Command {
 	w.withDryRun(cmd)
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
 		p.From = args[0]
+		if p.Prune && len(p.Flags)+len(p.Segments)+len(p.Layers) > 0 {
+			return usage(errors.New("--prune is about everything: leave out --flag, --segment and --layer"))
+		}
 		applied, err := c.Promote(cmd.Context(), args[1], p, w.to(""))
 		if err != nil {
-			return err
+			return orSuggestEnv(cmd.Context(), c, err, args...)
 		}
 		return a.printApplied(w, applied)
 	})
 	return cmd
+}
+
+// orSuggestEnv tells whether it is an environment that does not exist, and which one may be meant.
+// Who may not list them gets err as it is.
+func orSuggestEnv(ctx context.Context, c *api.Client, err error, names ...string) error {
+	if !api.NotFound(err) || slices.Equal(names, []string{""}) {
+		return err
+	}
+	there, failed := envNames(ctx, c)
+	if failed != nil {
+		return err
+	}
+	for _, name := range names {
+		if !slices.Contains(there, name) {
+			return noEnvironment(err, name, there)
+		}
+	}
+	return err
+}
+
+func noEnvironment(err error, name string, there []string) error {
+	return &named{err: err, text: fmt.Sprintf("there is no environment %q%s; `seatrial env list` shows what there is", name, flag.Suggest(name, slices.Values(there)))}
 }

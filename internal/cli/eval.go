@@ -131,13 +131,14 @@ func whyOf(e api.Evaluation, context map[string]any) string {
 	}
 	for _, raw := range e.Explanation {
 		var step eval.ExplainStep
-		if json.Unmarshal(raw, &step) == nil && step.Matched {
-			part := step.Part
-			if step.Name != "" && step.Part != "default" {
-				part += " " + step.Name
-			}
-			return fmt.Sprintf("%s gets %s of %s, by %s: %s.", who, what, e.Flag, part, step.Detail)
+		if json.Unmarshal(raw, &step) != nil || !step.Matched {
+			continue
 		}
+		by := ""
+		if step.Part != "default" && step.Part != "flag" {
+			by = ", by " + strings.TrimSpace(step.Part+" "+step.Name)
+		}
+		return fmt.Sprintf("%s gets %s of %s%s: %s.", who, what, e.Flag, by, step.Detail)
 	}
 	return fmt.Sprintf("%s gets %s of %s (%s).", who, what, e.Flag, e.Reason)
 }

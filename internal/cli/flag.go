@@ -115,8 +115,17 @@ func flagDetails(f api.Flag) details {
 		{"rules", text("%s", lines(f.Rules, func(i int, r flag.Rule) string { return strconv.Itoa(i+1) + ". " + showRule(r) }))},
 		{"default", text("%s", orElse(f.DefaultVariant, "the value in the code"))},
 		{"definition", text("%s", definitionOf(f.Flag))},
+		{"schema", text("%s", compactOr(f.Schema))},
 		{"revision", text("%d", f.Revision)},
 	}}
+}
+
+// compactOr writes JSON on one line, nothing for nothing.
+func compactOr(raw json.RawMessage) string {
+	if len(raw) == 0 {
+		return ""
+	}
+	return compact(raw)
 }
 
 // definitionOf shows a definition of flagd, which decides instead of all that is above it.

@@ -1,21 +1,18 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
-// assignment reads NAME=VALUE,VALUE.
-func assignment(option, text string) (name string, values []string, err error) {
+// assignment reads NAME=VALUE,VALUE; form is how the option is written.
+func assignment(option, form, text string) (name string, values []string, err error) {
 	name, rest, ok := strings.Cut(text, "=")
 	if !ok || name == "" {
-		return "", nil, usage(fmt.Errorf("--%s %s: write it as NAME=VALUE,VALUE", option, text))
+		return "", nil, usage(fmt.Errorf("--%s %s: write it as %s", option, text, form))
 	}
 	for _, v := range strings.Split(rest, ",") {
 		if v = strings.TrimSpace(v); v != "" {
@@ -28,19 +25,16 @@ func assignment(option, text string) (name string, values []string, err error) {
 // applyAssignments sets overrides and prerequisites: each one named replaces what it was, and one
 // without values goes.
 func (e *flagEdit) applyAssignments(f *flag.Flag) error {
-	f.Overrides, f.Prerequisites = slices.Clone(f.Overrides), slices.Clone(f.Prerequisites)
+	f.Prerequisites = slices.Clone(f.Prerequisites)
 	for _, text := range e.overrides {
-		variant, users, err := assignment("override", text)
+		variant, users, err := assignment("override", "VARIANT=USER,USER", text)
 		if err != nil {
 			return err
 		}
-		f.Overrides = slices.DeleteFunc(f.Overrides, func(o flag.Override) bool { return o.Variant == variant })
-		if len(users) > 0 {
-			f.Overrides = append(f.Overrides, flag.Override{Variant: variant, Units: users})
-		}
+		f.Overrides = override(f.Overrides, variant, users)
 	}
 	for _, text := range e.needs {
-		parent, variants, err := assignment("need", text)
+		parent, variants, err := assignment("need", "FLAG=VARIANT,VARIANT", text)
 		if err != nil {
 			return err
 		}
@@ -52,23 +46,26 @@ func (e *flagEdit) applyAssignments(f *flag.Flag) error {
 	return nil
 }
 
-func (e *flagEdit) applySchema(f *flag.Flag) error {
-	if e.schema == "" {
-		f.Schema = nil
-		return nil
+// override makes users those who get a variant, and takes them away from the others.
+func override(list []flag.Override, variant string, users []string) []flag.Override {
+	var kept []flag.Override
+	for _, o := range list {
+		others := slices.DeleteFunc(slices.Clone(o.Units), func(u string) bool { return slices.Contains(users, u) })
+		if o.Variant != variant && len(others) > 0 {
+			kept = append(kept, flag.Override{Variant: o.Variant, Units: others})
+		}
 	}
-	file, err := os.Open(e.schema)
-	if err != nil {
-		return err
+	if len(users) > 0 {
+		kept = append(kept, flag.Override{Variant: variant, Units: users})
 	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, flag.MaxFlagBytes+1))
-	if err != nil {
-		return err
+	return kept
+}
+
+// applySchema reads the JSON Schema of the values; no file: there is none any more.
+func (e *flagEdit) applySchema(a *app, f *flag.Flag) (err error) {
+	f.Schema = nil
+	if e.schema != "" {
+		f.Schema, err = a.readDocument(e.schema)
 	}
-	if !json.Valid(data) || len(data) > flag.MaxFlagBytes {
-		return fmt.Errorf("%s: a JSON Schema is JSON of at most %d bytes", e.schema, flag.MaxFlagBytes)
-	}
-	f.Schema = data
-	return nil
+	return err
 }

@@ -57,7 +57,7 @@ func newFlagCreate(a *app) *cobra.Command {
 
 func (a *app) flagToCreate(cmd *cobra.Command, args []string, file string, f flag.Flag, edit flagEdit) (flag.Flag, error) {
 	if file != "" {
-		for _, name := range []string{"kind", "type", "variant", "default", "add-rule", "disabled"} {
+		for _, name := range []string{"kind", "type", "variant", "default", "add-rule", "disabled", "schema", "override", "need", "description", "owner", "tag", "expires", "client-side"} {
 			if cmd.Flags().Changed(name) {
 				return f, usage(fmt.Errorf("--%s and --file are both given: say it in one place", name))
 			}
@@ -78,7 +78,7 @@ func (a *app) flagToCreate(cmd *cobra.Command, args []string, file string, f fla
 		f.Variants = []flag.Variant{{Name: "on", Value: json.RawMessage("true")}, {Name: "off", Value: json.RawMessage("false")}}
 		f.DefaultVariant = "off"
 	}
-	return f, edit.apply(cmd, &f)
+	return f, edit.apply(a, cmd, &f)
 }
 
 func (a *app) flagFromFile(args []string, file string) (flag.Flag, error) {
@@ -134,7 +134,7 @@ func (e *flagEdit) withFlags(cmd *cobra.Command) {
 	flags.StringArrayVar(&e.tags, "tag", nil, "a `tag` (repeatable; replaces all)")
 	flags.StringVar(&e.expires, "expires", "", "day from which on it counts as overdue for removal, such as 2027-01-31; empty: none")
 	flags.BoolVar(&e.clientSide, "client-side", false, "browsers' keys may ask for its value")
-	flags.StringVar(&e.schema, "schema", "", "`FILE` with a JSON Schema that the values of an object flag must meet; empty: none")
+	flags.StringVar(&e.schema, "schema", "", "`FILE` with a JSON Schema, in JSON or YAML, that the values of an object flag must meet; empty: none")
 	flags.StringArrayVar(&e.overrides, "override", nil, "`VARIANT=USER,USER`, users who get a variant before any rule; VARIANT= for none (repeatable)")
 	flags.StringArrayVar(&e.needs, "need", nil, "`FLAG=VARIANT,VARIANT`, a prerequisite: another flag must give one of these; FLAG= for none (repeatable)")
 	flags.StringArrayVar(&e.addRules, "add-rule", nil, "add a `rule` after the others, such as \"country in SE,NO => on\" (repeatable)")
@@ -178,7 +178,7 @@ func newFlagSet(a *app) *cobra.Command {
 				}
 				*f = whole
 			}
-			return edit.apply(cmd, f)
+			return edit.apply(a, cmd, f)
 		})
 	})
 	return cmd
@@ -224,7 +224,7 @@ func flagsEqual(x, y flag.Flag) bool {
 }
 
 // apply makes the edits that were asked for, in a copy of what f points to.
-func (e *flagEdit) apply(cmd *cobra.Command, f *flag.Flag) error {
+func (e *flagEdit) apply(a *app, cmd *cobra.Command, f *flag.Flag) error {
 	f.Variants, f.Rules = slices.Clone(f.Variants), slices.Clone(f.Rules)
 	for _, text := range e.variants {
 		if err := setVariant(f, text); err != nil {
@@ -245,7 +245,7 @@ func (e *flagEdit) apply(cmd *cobra.Command, f *flag.Flag) error {
 		return err
 	}
 	if cmd.Flags().Changed("schema") {
-		if err := e.applySchema(f); err != nil {
+		if err := e.applySchema(a, f); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -44,7 +45,7 @@ func newFlagRestore(a *app) *cobra.Command {
 		if cmd.Flags().Changed("revision") {
 			stored, err := c.RestoreFlag(cmd.Context(), args[0], revision, w.to(""))
 			if err != nil {
-				return orSuggest(err, "flag", args[0], known(cmd.Context(), c, flagNames))
+				return err // that it did not exist then, the server says
 			}
 			return a.wrote(w, stored, "flag %s is what it was at revision %d", args[0], revision)
 		}
@@ -110,7 +111,7 @@ func newScheduleList(a *app) *cobra.Command {
 			if s.Failure != "" {
 				reason = s.Failure
 			}
-			t.rows = append(t.rows, []cell{text("%s", s.ID), text("%s", s.Flag), text("%s", s.At.Local().Format(time.RFC3339)),
+			t.rows = append(t.rows, []cell{text("%s", s.ID), text("%s", s.Flag), moment(s.At),
 				marked(scheduleMarks[s.State], s.State), text("%s", string(s.Patch)), text("%s", reason)})
 		}
 		return a.print(t)
@@ -122,6 +123,13 @@ var (
 	scheduleStates = []string{"pending", "done", "failed", "cancelled"}
 	scheduleMarks  = map[string]mark{"pending": markPaused, "done": markGood, "failed": markBad, "cancelled": markQuiet}
 )
+
+// moment shows a time in the zone of who looks, and how far away it is.
+func moment(t time.Time) cell {
+	c := ago(t)
+	c.shown = t.Local().Format(time.RFC3339) + " (" + c.shown + ")"
+	return c
+}
 
 func newScheduleCreate(a *app) *cobra.Command {
 	var w writing
@@ -155,7 +163,7 @@ func newScheduleCreate(a *app) *cobra.Command {
 		if err != nil {
 			return orSuggest(err, "flag", args[0], known(cmd.Context(), c, flagNames))
 		}
-		return a.wrote(w, stored, "flag %s will be changed at %s (schedule %s)", args[0], when.Local().Format(time.RFC3339), stored.ID)
+		return a.wrote(w, stored, "flag %s will be changed at %s; to cancel: seatrial schedule cancel %s", args[0], moment(when).shown, stored.ID)
 	})
 	return cmd
 }
@@ -191,6 +199,8 @@ func schedulePatch(enable, disable bool, fallback, patch string) ([]byte, error)
 	switch {
 	case patch != "" && len(fields) > 0:
 		return nil, errors.New("--patch says everything: leave out --enable, --disable and --default")
+	case patch != "" && !json.Valid([]byte(patch)):
+		return nil, fmt.Errorf("--patch %s: write a JSON object such as '{\"enabled\":true}'", patch)
 	case patch != "":
 		return []byte(patch), nil
 	case len(fields) == 0:

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,8 @@ import (
 
 func newLayer(a *app) *cobra.Command {
 	return group(groupWork, "layer", "Layers: experiments that exclude each other, and holdouts",
-		newLayerList(a), newLayerGet(a), newLayerPut(a, "create", "Create a layer"), newLayerPut(a, "set", "Change a layer"), newLayerDelete(a))
+		newLayerList(a), newLayerGet(a), newLayerPut(a, "create", "Create a layer"), newLayerPut(a, "set", "Change a layer"), newLayerDelete(a),
+		newHistory(a, "layer", layerNames))
 }
 
 var layerColumns = []string{"KEY", "SLOTS", "HOLDOUT", "GLOBAL", "REVISION", "DESCRIPTION"}
@@ -92,36 +94,47 @@ func newLayerPut(a *app, verb, short string) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&e.description, "description", "", "what it is for")
 	flags.StringArrayVar(&e.slots, "slot", nil, "`FLAG=FROM-TO` in per cent, such as ranking=0%-50%; FLAG= takes the flag out (repeatable)")
-	flags.StringVar(&e.holdout, "holdout", "", "share on which nothing is tried, such as 5%")
+	flags.StringVar(&e.holdout, "holdout", "", "share on which nothing is tried, such as 5%; 0% for none")
 	flags.BoolVar(&e.global, "global", false, "the holdout is one of all flags")
 	w.withDryRun(cmd)
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
 		if verb == "create" {
-			l := flag.Layer{Key: args[0]}
-			if err := e.apply(cmd, &l); err != nil {
-				return err
-			}
-			stored, err := c.CreateLayer(cmd.Context(), l, w.to(""))
-			if err != nil {
-				return err
-			}
-			return a.wrote(w, stored, "layer %s created", stored.Key)
+			return a.createLayer(cmd, args[0], c, w, e)
 		}
-		current, etag, err := c.Layer(cmd.Context(), args[0])
-		if err != nil {
-			return orSuggest(err, "layer", args[0], known(cmd.Context(), c, layerNames))
-		}
-		l := current.Layer
-		if err := e.apply(cmd, &l); err != nil {
-			return err
-		}
-		stored, err := c.PutLayer(cmd.Context(), l, w.to(etag))
-		if err != nil {
-			return err
-		}
-		return a.wrote(w, stored, "layer %s changed", args[0])
+		return a.setLayer(cmd, args[0], c, w, e)
 	})
 	return cmd
+}
+
+func (a *app) createLayer(cmd *cobra.Command, key string, c *api.Client, w writing, e layerEdit) error {
+	l := flag.Layer{Key: key}
+	if err := e.apply(cmd, &l); err != nil {
+		return err
+	}
+	stored, err := c.CreateLayer(cmd.Context(), l, w.to(""))
+	if err != nil {
+		return err
+	}
+	return a.wrote(w, stored, "layer %s created", stored.Key)
+}
+
+func (a *app) setLayer(cmd *cobra.Command, key string, c *api.Client, w writing, e layerEdit) error {
+	if !anyChanged(cmd, "description", "slot", "holdout", "global") {
+		return usage(errors.New("nothing to set: name what to change, such as --holdout 5%"))
+	}
+	current, etag, err := c.Layer(cmd.Context(), key)
+	if err != nil {
+		return orSuggest(err, "layer", key, known(cmd.Context(), c, layerNames))
+	}
+	l := current.Layer
+	if err := e.apply(cmd, &l); err != nil {
+		return err
+	}
+	stored, err := c.PutLayer(cmd.Context(), l, w.to(etag))
+	if err != nil {
+		return err
+	}
+	return a.wrote(w, stored, "layer %s changed", key)
 }
 
 func (e *layerEdit) apply(cmd *cobra.Command, l *flag.Layer) (err error) {
@@ -132,7 +145,7 @@ func (e *layerEdit) apply(cmd *cobra.Command, l *flag.Layer) (err error) {
 		l.Global = e.global
 	}
 	if cmd.Flags().Changed("holdout") {
-		if l.Holdout, err = parseShare(e.holdout); err != nil {
+		if l.Holdout, err = parsePlace(e.holdout); err != nil {
 			return usage(fmt.Errorf("--holdout: %w", err))
 		}
 	}
@@ -161,8 +174,8 @@ func setSlot(l *flag.Layer, slot string) error {
 	}
 	s := flag.Slot{Flag: name}
 	var err error
-	if s.From, err = parseShare(from); err == nil {
-		s.To, err = parseShare(to)
+	if s.From, err = parsePlace(from); err == nil {
+		s.To, err = parsePlace(to)
 	}
 	if err != nil {
 		return fmt.Errorf("--slot %s: %w", slot, err)

@@ -81,7 +81,7 @@ type table struct {
 	json  any
 	head  []string
 	rows  [][]cell
-	empty string // narrated when there are no rows: what to do next
+	empty string // narrated when there are no rows: what to do next; may be empty
 }
 
 // print writes t in the format of this call.
@@ -92,8 +92,11 @@ func (a *app) print(t table) error {
 	case formatTSV:
 		return writeTSV(a.out, t.rows)
 	}
-	if len(t.rows) == 0 {
+	switch {
+	case len(t.rows) == 0 && t.empty != "":
 		a.say("%s", t.empty)
+		fallthrough
+	case len(t.rows) == 0:
 		return nil
 	}
 	_, err := io.WriteString(a.out, a.style.table(t.head, t.rows))

@@ -16,10 +16,19 @@ import (
 
 // parseShare reads "5%" or "0.25%".
 func parseShare(text string) (flag.Weight, error) {
+	weight, err := parsePlace(text)
+	if err == nil && weight == 0 {
+		err = fmt.Errorf("share %q: write a percentage over 0 %% and at most 100 %%, such as 5%%", text)
+	}
+	return weight, err
+}
+
+// parsePlace reads a share that may also be "0%", such as where a slot begins.
+func parsePlace(text string) (flag.Weight, error) {
 	number, ok := strings.CutSuffix(strings.TrimSpace(text), "%")
 	p, err := strconv.ParseFloat(number, 64)
-	if !ok || err != nil || !(p > 0 && p <= 100) {
-		return 0, fmt.Errorf("share %q: write a percentage over 0 %% and at most 100 %%, such as 5%%", text)
+	if !ok || err != nil || !(p >= 0 && p <= 100) {
+		return 0, fmt.Errorf("share %q: write a percentage of at most 100 %%, such as 5%%", text)
 	}
 	parts := p * flag.TotalWeight / 100
 	weight := flag.Weight(math.Round(parts))

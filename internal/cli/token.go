@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/cli/api"
@@ -57,8 +58,8 @@ func newTokenCreate(a *app) *cobra.Command {
 		Use: "create NAME", Short: "Create a key or token and print its secret, once", Args: cobra.ExactArgs(1),
 		Long: "Create a key or token and print its secret on standard output. The secret cannot be shown again.\n\n" +
 			"A client key asks for the values of flags that are for clients (browsers, phones), where nothing is secret. An SDK key reads\n" +
-			"flags and sends telemetry; services use it. With --env a key or token is for that environment only. An API token acts for a person or a pipeline: a viewer reads,\n" +
-			"an editor also changes flags, segments and trials, an admin also makes tokens.",
+			"flags and sends telemetry; services use it. An API token acts for a person or a pipeline: a viewer reads, an editor also\n" +
+			"changes flags, segments and trials, an admin also makes tokens. With --env a key or token is for that environment only.",
 		Example: `  seatrial token create checkout --kind sdk
   seatrial token create web --kind client --env production
   SEATRIAL_TOKEN=$(seatrial token create ci --role editor --expires 720h)`,
@@ -77,7 +78,15 @@ func newTokenCreate(a *app) *cobra.Command {
 		if err := checkNewToken(wanted, expires); err != nil {
 			return err
 		}
-		wanted.Environment = a.environment
+		if wanted.Environment = a.environment; wanted.Environment != "" {
+			there, err := envNames(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(there, wanted.Environment) {
+				return noEnvironment(nil, wanted.Environment, there)
+			}
+		}
 		if expires > 0 {
 			wanted.ExpiresIn = expires.String()
 		}

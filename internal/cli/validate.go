@@ -27,8 +27,9 @@ func newValidate(a *app) *cobra.Command {
 			return usage(errors.New("which files? name files or folders, or - for standard input"))
 		}
 		bundle, err := a.readBundle(paths)
+		hint := "; what the files say together is checked when each can be read"
 		if err == nil {
-			err = bundle.Validate()
+			err, hint = bundle.Validate(), ""
 		}
 		var faults definition.Faults
 		if !errors.As(err, &faults) && err != nil {
@@ -38,7 +39,7 @@ func newValidate(a *app) *cobra.Command {
 			return err
 		}
 		if len(faults) > 0 {
-			return fmt.Errorf("%s; nothing else was checked", counted(len(faults), "fault"))
+			return errors.New(counted(len(faults), "fault") + hint)
 		}
 		a.say("%s", a.narration.marked(markGood, fmt.Sprintf("%s, %s and %s are valid", counted(len(bundle.Flags), "flag"),
 			counted(len(bundle.Segments), "segment"), counted(len(bundle.Layers), "layer"))))

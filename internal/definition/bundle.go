@@ -222,7 +222,7 @@ func (b *Bundle) Validate() error {
 	var problems *flag.Problems
 	if err := set.Validate(); errors.As(err, &problems) {
 		for _, one := range problems.List {
-			faults = append(faults, b.locate(one))
+			faults = append(faults, b.Locate(one))
 		}
 		if problems.More > 0 {
 			faults = append(faults, Fault{Line: 1, Column: 1, Detail: fmt.Sprintf("and %d more problems", problems.More)})
@@ -241,8 +241,9 @@ func (b *Bundle) Validate() error {
 	return faults
 }
 
-// locate finds the file of a problem with the set.
-func (b *Bundle) locate(one flag.Problem) Fault {
+// Locate finds the place of a problem with a set whose lists are those of the bundle. Without one
+// the fault has no file.
+func (b *Bundle) Locate(one flag.Problem) Fault {
 	for _, kind := range slices.Sorted(maps.Keys(b.sources)) {
 		for i, at := range b.sources[kind] {
 			prefix := pointerTo("", kind) + pointerTo("", i)

@@ -38,6 +38,9 @@ func (c *Client) In(environment string) *Client {
 	return &other
 }
 
+// Environment is the one that requests name, empty if they name none.
+func (c *Client) Environment() string { return c.environment }
+
 // New makes a client for a server such as http://127.0.0.1:8420. The token may be empty: then
 // requests carry none. Each request may take up to 30 s; ctx can make that shorter.
 func New(server, token string) (*Client, error) {

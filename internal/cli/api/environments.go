@@ -15,9 +15,11 @@ type Environment struct {
 
 const environmentsPath = "/api/v1/environments"
 
-// Environments lists the environments of the server, the first of it first.
+// Environments lists the environments of the server, the first of it first. They are few, so that
+// the list has no pages.
 func (c *Client) Environments(ctx context.Context) ([]Environment, error) {
-	return all[Environment](ctx, c, environmentsPath)
+	list, _, err := one[page[Environment]](ctx, c, environmentsPath)
+	return list.Items, err
 }
 
 // CreateEnvironment makes an environment.
