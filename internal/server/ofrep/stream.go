@@ -210,5 +210,11 @@ func (st *stream) goAway() {
 func (st *stream) write(text string) bool {
 	_ = st.out.SetWriteDeadline(time.Now().Add(eventTimeout))
 	_, err := st.w.Write([]byte(text))
-	return err == nil && st.out.Flush() == nil
+	if err == nil {
+		err = st.out.Flush()
+	}
+	if err == nil {
+		_ = st.out.SetWriteDeadline(time.Time{}) // else HTTP/2 would end the stream while it waits
+	}
+	return err == nil
 }

@@ -246,7 +246,13 @@ func (s *session) writeBytes(b []byte) bool {
 	return s.succeeded(err)
 }
 
-func (s *session) flush() bool { return s.succeeded(s.out.Flush()) }
+func (s *session) flush() bool {
+	err := s.out.Flush()
+	if err == nil {
+		s.out.SetWriteDeadline(time.Time{}) // else HTTP/2 would end the stream while it waits
+	}
+	return s.succeeded(err)
+}
 
 func (s *session) succeeded(err error) bool {
 	if err != nil {
