@@ -160,7 +160,7 @@ func (a *app) printApplied(w writing, applied api.Applied) error {
 			parts = append(parts, fmt.Sprintf("%d %s", counts[action], action))
 		}
 	}
-	summary := strings.Join(parts, ", ")
+	summary := orElse(strings.Join(parts, ", "), "it is all so already")
 	switch {
 	case w.dryRun:
 		a.say("%s", a.narration.marked(markQuiet, "dry run, nothing was stored: "+summary))

@@ -186,7 +186,7 @@ func showCondition(c *flag.Condition) string {
 	}
 	values := make([]string, len(c.Values))
 	for i, v := range c.Values {
-		values[i] = showOperand(v)
+		values[i] = showOperand(c.Op, v)
 	}
 	return c.Attribute + " " + string(c.Op) + " " + strings.Join(values, ",")
 }
@@ -206,14 +206,14 @@ func bracketed(c flag.Condition) string {
 	return showCondition(&c)
 }
 
-// showOperand leaves the quotes off where parseOperand would put them back.
-func showOperand(raw json.RawMessage) string {
+// showOperand leaves the quotes off where operandOf would put them back.
+func showOperand(op flag.Op, raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
 		return string(raw)
 	}
 	plain := !strings.ContainsAny(s, "\",=<>") && !strings.Contains(s, " and ") && strings.TrimSpace(s) == s && s != ""
-	if again, err := strconv.Unquote(string(parseOperand(s))); plain && err == nil && again == s {
+	if again, err := strconv.Unquote(string(operandOf(op, s))); plain && err == nil && again == s {
 		return s
 	}
 	return string(raw)

@@ -63,6 +63,8 @@ func ago(t time.Time) cell {
 // since says how long ago something was, in one unit.
 func since(d time.Duration) string {
 	switch {
+	case d < -time.Minute: // an hour from now is one, not 59 minutes
+		return "in " + strings.TrimSuffix(since((-d).Round(time.Minute)), " ago")
 	case d < 0:
 		return "in " + strings.TrimSuffix(since(-d), " ago")
 	case d < time.Minute:

@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +41,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Setup:         startServer,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"runs": runs, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed,
+			"runs": runs, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed, "revision": revision, "cell": nthCell,
 		},
 	})
 }
@@ -158,6 +160,29 @@ func found(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(10 * time.Millisecond) // another process: no clock to turn
 	}
 	ts.Fatalf("%s did not appear", args[0])
+}
+
+// revision VARIABLE N sets a variable to the Nth revision of the JSON that the last command printed.
+func revision(ts *testscript.TestScript, _ bool, args []string) {
+	all := regexp.MustCompile(`(?m)^    "revision": (\d+)`).FindAllStringSubmatch(ts.ReadFile("stdout"), -1)
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if n < 1 || n > len(all) {
+		ts.Fatalf("standard output has %d revisions", len(all))
+	}
+	ts.Setenv(args[0], all[n-1][1])
+}
+
+// cell VARIABLE FILE N sets a variable to the Nth value of a TSV file's first row.
+func nthCell(ts *testscript.TestScript, _ bool, args []string) {
+	row, _, _ := strings.Cut(ts.ReadFile(args[1]), "\n")
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	cells := strings.Split(row, "\t")
+	if n < 1 || n > len(cells) {
+		ts.Fatalf("%q has %d values", row, len(cells))
+	}
+	ts.Setenv(args[0], cells[n-1])
 }
 
 // seed DIR VARIABLE makes a data folder with an admin token in it, and sets a variable to that.
