@@ -72,6 +72,7 @@ func (s *Server) writeMetrics(w io.Writer) {
 	s.controlMetrics(&e)
 	s.requestMetrics(&e)
 	s.streamMetrics(&e)
+	s.doorMetrics(&e)
 	s.telemetryMetrics(&e)
 	runtimeMetrics(&e)
 	_, _ = w.Write(e.Bytes()) // the client is gone if that fails
@@ -143,6 +144,22 @@ func (s *Server) streamMetrics(e *exposition) {
 	})
 	s.counterEach(e, "seatrial_streams_skipped_total", "Times a stream far behind got a snapshot instead of its deltas.", func(env *environment) uint64 { return env.hub.Stats().Skipped })
 	s.counterEach(e, "seatrial_streams_slow_total", "Change streams ended because the reader was too slow or gone.", func(env *environment) uint64 { return env.hub.Stats().Slow })
+}
+
+// doorMetrics are those of stock clients.
+func (s *Server) doorMetrics(e *exposition) {
+	o, f := s.doors.ofrep.Stats(), s.doors.flagd.Stats()
+	e.family("seatrial_evaluations_total", counter, "Requests of stock clients that were answered, by protocol.", []sample{
+		{[]string{"protocol", "ofrep"}, float64(o.Single)}, {[]string{"protocol", "ofrep_bulk"}, float64(o.Bulk)},
+		{[]string{"protocol", "flagd"}, float64(f.Evaluations)},
+	})
+	e.family("seatrial_evaluations_refused_total", counter, "Requests of stock clients that were answered with an error, by protocol.", []sample{
+		{[]string{"protocol", "ofrep"}, float64(o.Refused)}, {[]string{"protocol", "flagd"}, float64(f.Refused)},
+	})
+	e.counter("seatrial_evaluations_not_modified_total", "Bulk evaluations by OFREP whose answer the client had already.", o.NotModified)
+	e.family("seatrial_client_streams", gauge, "Open streams of stock clients, by protocol.", []sample{
+		{[]string{"protocol", "ofrep"}, float64(o.Streams)}, {[]string{"protocol", "flagd"}, float64(f.Streams)},
+	})
 }
 
 func (s *Server) telemetryMetrics(e *exposition) {

@@ -13,7 +13,8 @@ import (
 // What stock clients ask for is noted, so that it does not count as unused.
 func TestEvaluationsAreNoted(t *testing.T) {
 	s := start(t, local(sqlite.Memory))
-	connect(t, s, adminToken).want(201, "POST", "/api/v1/flags", searchFlag)
+	c := connect(t, s, adminToken)
+	c.want(201, "POST", "/api/v1/flags", searchFlag)
 	usage := s.environments.first.usage
 	if _, seen := usage.LastSeen("search"); seen {
 		t.Fatal("nobody has asked yet")
@@ -25,6 +26,12 @@ func TestEvaluationsAreNoted(t *testing.T) {
 	}
 	if at, seen := usage.LastSeen("search"); !seen || time.Since(at) > time.Minute {
 		t.Errorf("last seen %v, %v", at, seen)
+	}
+	figures := parse(t, c.want(200, "GET", "/metrics", ""))
+	for _, protocol := range []string{"ofrep", "flagd"} {
+		if got := figures.values[`seatrial_evaluations_total{protocol="`+protocol+`"}`]; got != 1 {
+			t.Errorf("%v evaluations by %s, want 1", got, protocol)
+		}
 	}
 }
 
