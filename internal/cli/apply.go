@@ -73,12 +73,32 @@ func (a *app) apply(ctx context.Context, c *api.Client, w applying) (api.Applied
 	if err != nil {
 		return api.Applied{}, err
 	}
+	if faults := twice(bundle); len(faults) > 0 {
+		return api.Applied{}, faults
+	}
 	batch, err := batchOf(ctx, c, bundle, w.prune)
 	if err != nil {
 		return api.Applied{}, err
 	}
 	applied, err := c.Apply(ctx, batch, w.to(""))
 	return applied, inFiles(bundle, err)
+}
+
+// twice finds what the files define more than once.
+func twice(b *definition.Bundle) (faults definition.Faults) {
+	check := func(kind string, keys []string) {
+		seen := map[string]bool{}
+		for i, key := range keys {
+			if seen[key] {
+				faults = append(faults, b.Locate(flag.Problem{Pointer: flag.Pointer("/"+kind+"s", i, "key"), Detail: fmt.Sprintf("%s %q is there twice; keep one of the two", kind, key)}))
+			}
+			seen[key] = true
+		}
+	}
+	check("flag", namesOf(b.Flags, func(f flag.Flag) string { return f.Key }))
+	check("segment", namesOf(b.Segments, func(s flag.Segment) string { return s.Key }))
+	check("layer", namesOf(b.Layers, func(l flag.Layer) string { return l.Key }))
+	return faults
 }
 
 // inFiles says where in the files stands what the control plane does not take.

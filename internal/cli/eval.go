@@ -21,6 +21,7 @@ type evaluation struct {
 	flag       string
 	files      []string
 	requests   string
+	why        bool // say it in one sentence
 }
 
 func newEval(a *app) *cobra.Command {
@@ -40,7 +41,6 @@ func newEval(a *app) *cobra.Command {
 	e.withFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&e.flag, "flag", "", "the flag, instead of as an argument")
-	flags.StringArrayVar(&e.files, "file", nil, "`PATH` of a file or folder with definitions, - for standard input (repeatable)")
 	flags.StringVar(&e.requests, "requests", "", "`FILE` of requests, one a line, - for standard input; needs --file")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := e.name(args); err != nil {
@@ -50,24 +50,30 @@ func newEval(a *app) *cobra.Command {
 			return a.evalOffline(e)
 		}
 		return a.onServer(func(cmd *cobra.Command, _ []string, c *api.Client) error {
-			return a.evaluateAt(cmd.Context(), c, e, "")
+			return a.evaluateAt(cmd.Context(), c, e)
 		})(cmd, args)
 	}
 	return cmd
 }
 
 func newExplain(a *app) *cobra.Command {
-	var e evaluation
+	e := evaluation{why: true}
 	cmd := &cobra.Command{
 		Use: "explain FLAG", GroupID: groupLook, Short: "Say why a user gets what", Args: cobra.ExactArgs(1), ValidArgsFunction: a.complete(flagNames),
-		Long:    "Say why a user gets what: prerequisites, overrides, layers, rule by rule with the user's bucket, and trials. As eval, with the answer first.",
-		Example: "  seatrial explain search --key u42\n  seatrial explain search --key u42 --attr country=SE",
+		Long: "Say why a user gets what: prerequisites, overrides, layers, rule by rule with the user's bucket, and trials. As eval, with the\n" +
+			"answer first. With --file the flag is taken from definition files, without a control plane.",
+		Example: "  seatrial explain search --key u42\n  seatrial explain search --key u42 --attr country=SE\n  seatrial explain search --key u42 --file flags/",
 	}
 	e.withFlags(cmd)
-	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		e.flag = args[0]
-		return a.evaluateAt(cmd.Context(), c, e, "why")
-	})
+		if len(e.files) > 0 {
+			return a.evalOffline(e)
+		}
+		return a.onServer(func(cmd *cobra.Command, _ []string, c *api.Client) error {
+			return a.evaluateAt(cmd.Context(), c, e)
+		})(cmd, args)
+	}
 	return cmd
 }
 
@@ -76,6 +82,7 @@ func (e *evaluation) withFlags(cmd *cobra.Command) {
 	flags.StringVar(&e.context, "context", "", "the evaluation context as a JSON object")
 	flags.StringVar(&e.key, "key", "", "the targeting key, as a short form of --context")
 	flags.StringArrayVar(&e.attributes, "attr", nil, "`NAME=VALUE`, an attribute (repeatable); a value that is JSON is taken as such")
+	flags.StringArrayVar(&e.files, "file", nil, "`PATH` of a file or folder with definitions, - for standard input (repeatable)")
 }
 
 // name takes the flag from the argument or from --flag, and checks what goes together.
@@ -97,7 +104,7 @@ func (e *evaluation) name(args []string) error {
 	return nil
 }
 
-func (a *app) evaluateAt(ctx context.Context, c *api.Client, e evaluation, why string) error {
+func (a *app) evaluateAt(ctx context.Context, c *api.Client, e evaluation) error {
 	given, err := parseContext(e.context, e.key, e.attributes)
 	if err != nil {
 		return usage(err)
@@ -106,17 +113,21 @@ func (a *app) evaluateAt(ctx context.Context, c *api.Client, e evaluation, why s
 	if err != nil {
 		return orSuggest(err, "flag", e.flag, known(ctx, c, flagNames))
 	}
-	shown := evaluationDetails(result)
-	if why != "" {
-		shown.rows = append([]detail{{why, text("%s", whyOf(result, given))}}, shown.rows...)
-	}
-	if err := a.printDetails(shown); err != nil {
+	if err := a.printEvaluation(e, result, given); err != nil {
 		return err
 	}
 	if result.ErrorCode == string(eval.ErrorFlagNotFound) {
 		return orSuggest(&api.Problem{Status: 404}, "flag", e.flag, known(ctx, c, flagNames))
 	}
 	return nil
+}
+
+func (a *app) printEvaluation(e evaluation, result api.Evaluation, given map[string]any) error {
+	shown := evaluationDetails(result)
+	if e.why {
+		shown.rows = append([]detail{{"why", text("%s", whyOf(result, given))}}, shown.rows...)
+	}
+	return a.printDetails(shown)
 }
 
 // whyOf says in one sentence what decided.
@@ -156,11 +167,12 @@ func (a *app) evalOffline(e evaluation) error {
 	if err != nil {
 		return usage(err)
 	}
-	if a.format() == formatJSON {
-		if err := a.printLine(o.evaluate(offlineRequest{Flag: e.flag, Context: given})); err != nil {
-			return err
-		}
-	} else if err := a.printDetails(evaluationDetails(o.explain(e.flag, given))); err != nil {
+	if a.format() == formatJSON && !e.why {
+		err = a.printLine(o.evaluate(offlineRequest{Flag: e.flag, Context: given}))
+	} else {
+		err = a.printEvaluation(e, o.explain(e.flag, given), given)
+	}
+	if err != nil {
 		return err
 	}
 	if o.flags.Flag(e.flag) == nil && o.broken[e.flag] == nil {

@@ -108,8 +108,9 @@ func (o *offline) explain(name string, given map[string]any) api.Evaluation {
 	if err != nil {
 		return api.Evaluation{Flag: name, Reason: string(eval.ReasonError), ErrorCode: string(eval.ErrorInvalidContext)}
 	}
-	if o.broken[name] != nil {
-		return api.Evaluation{Flag: name, Reason: string(eval.ReasonError), ErrorCode: string(eval.ErrorParse)}
+	if broken := o.broken[name]; broken != nil {
+		step, _ := json.Marshal(eval.ExplainStep{Part: "definition", Matched: true, Detail: broken.Error()})
+		return api.Evaluation{Flag: name, Reason: string(eval.ReasonError), ErrorCode: string(eval.ErrorParse), Explanation: []json.RawMessage{step}}
 	}
 	e := o.flags.Flag(name).Explain(c)
 	shown := api.Evaluation{Flag: name, Variant: e.Result.Variant, Reason: string(e.Result.Reason), ErrorCode: string(e.Result.Error)}
