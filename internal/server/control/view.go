@@ -30,8 +30,7 @@ func (v *View) Compiled() (*eval.Snapshot, error) { return v.compiled() }
 type DeltaEvent struct {
 	Delta flag.Delta
 
-	json     func() []byte
-	compiled func() (*eval.Snapshot, error)
+	json func() []byte
 }
 
 // JSON gives the Delta as JSON, encoded once for all callers. Do not modify it.
