@@ -67,6 +67,16 @@ func (a *app) complete(list names) completion {
 	}
 }
 
+// completeThenFile offers the names as the first argument and files as the second.
+func (a *app) completeThenFile(list names) completion {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 1 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return a.complete(list)(cmd, args, typed)
+	}
+}
+
 // completeFlag offers the names as the value of a command-line flag.
 func (a *app) completeFlag(cmd *cobra.Command, name string, list names) {
 	_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {

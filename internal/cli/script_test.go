@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"flag"
@@ -41,7 +42,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Setup:         startServer,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"runs": runs, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed, "revision": revision, "cell": nthCell,
+			"runs": runs, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed, "revision": revision, "cell": nthCell, "gzip": gzipped,
 		},
 	})
 }
@@ -160,6 +161,15 @@ func found(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(10 * time.Millisecond) // another process: no clock to turn
 	}
 	ts.Fatalf("%s did not appear", args[0])
+}
+
+// gzip FILE TO packs a file.
+func gzipped(ts *testscript.TestScript, _ bool, args []string) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := io.WriteString(w, ts.ReadFile(args[0]))
+	ts.Check(errors.Join(err, w.Close()))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), packed.Bytes(), 0o600))
 }
 
 // revision VARIABLE N sets a variable to the Nth revision of the JSON that the last command printed.

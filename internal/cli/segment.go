@@ -14,7 +14,7 @@ import (
 func newSegment(a *app) *cobra.Command {
 	return group(groupWork, "segment", "User groups that flags, rollouts and experiments can name",
 		newSegmentList(a), newSegmentGet(a), newSegmentCreate(a), newSegmentSet(a), newSegmentDelete(a),
-		newHistory(a, "segment", segmentNames))
+		newSegmentImport(a), newSegmentHas(a), newSegmentClear(a), newHistory(a, "segment", segmentNames))
 }
 
 var segmentColumns = []string{"KEY", "MEMBERS", "WHEN", "REVISION", "DESCRIPTION"}
@@ -29,7 +29,7 @@ func newSegmentList(a *app) *cobra.Command {
 		t := table{json: segments, head: segmentColumns,
 			empty: `There are no segments yet. Make one: seatrial segment create beta-testers --when "group = beta"`}
 		for _, s := range segments {
-			t.rows = append(t.rows, []cell{text("%s", s.Key), text("%d", len(s.Members)), text("%s", segmentWhen(s.Segment)),
+			t.rows = append(t.rows, []cell{text("%s", s.Key), text("%d", len(s.Members)+listed(s.Segment)), text("%s", segmentWhen(s.Segment)),
 				text("%d", s.Revision), text("%s", s.Description)})
 		}
 		return a.print(t)
@@ -66,6 +66,7 @@ func segmentDetails(s api.Segment) details {
 		{"description", text("%s", s.Description)},
 		{"when", text("%s", segmentWhen(s.Segment))},
 		{"members", text("%s", strings.Join(s.Members, "\n"))},
+		{"list", listCell(s.Segment)},
 		{"revision", text("%d", s.Revision)},
 	}}
 }

@@ -42,7 +42,7 @@ func (c *Client) In(environment string) *Client {
 func (c *Client) Environment() string { return c.environment }
 
 // New makes a client for a server such as http://127.0.0.1:8420. The token may be empty: then
-// requests carry none. Each request may take up to 30 s; ctx can make that shorter.
+// requests carry none. Each request but an upload may take up to 30 s; ctx can make that shorter.
 func New(server, token string) (*Client, error) {
 	u, err := url.Parse(server)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -71,6 +71,9 @@ type request struct {
 	query        url.Values
 	body         any // nil: none
 	write        *Write
+	// stream is sent as it is, instead of body; then the call may take as long as its context allows.
+	stream      io.Reader
+	contentType string
 }
 
 // do carries out r, decodes the answer into out (nil: ignored) and gives the ETag.
@@ -79,7 +82,11 @@ func (c *Client) do(ctx context.Context, r request, out any) (etag string, err e
 	if err != nil {
 		return "", err
 	}
-	resp, err := c.http.Do(req)
+	client := *c.http
+	if r.stream != nil {
+		client.Timeout = 0
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", c.unreachable(ctx, err)
 	}
@@ -100,7 +107,7 @@ func (c *Client) do(ctx context.Context, r request, out any) (etag string, err e
 }
 
 func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
-	var body io.Reader
+	body := r.stream
 	if r.body != nil {
 		data, err := json.Marshal(r.body)
 		if err != nil {
@@ -135,6 +142,10 @@ func (c *Client) headers(req *http.Request, r request) {
 	req.Header.Set("User-Agent", "seatrial-cli")
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.stream != nil {
+		req.Header.Set("Content-Type", r.contentType)
+		req.Header.Set("Expect", "100-continue") // who may not, need not send it all
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
