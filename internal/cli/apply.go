@@ -163,16 +163,24 @@ var actionMarks = map[string]mark{"created": markGood, "updated": markWarn, "del
 
 // printApplied shows what a batch did: what it left as it was is only counted, except as JSON.
 func (a *app) printApplied(w writing, applied api.Applied) error {
-	counts := map[string]int{}
 	t := table{json: applied, head: appliedColumns}
 	for _, item := range applied.Items {
-		counts[item.Action]++
 		if item.Action != "unchanged" {
 			t.rows = append(t.rows, []cell{marked(actionMarks[item.Action], item.Action), text("%s", item.Kind), text("%s", item.Key)})
 		}
 	}
 	if err := a.print(t); err != nil {
 		return err
+	}
+	a.sayApplied(w, applied)
+	return nil
+}
+
+// sayApplied narrates how much a batch did.
+func (a *app) sayApplied(w writing, applied api.Applied) {
+	counts := map[string]int{}
+	for _, item := range applied.Items {
+		counts[item.Action]++
 	}
 	var parts []string
 	for _, action := range []string{"created", "updated", "deleted", "unchanged"} {
@@ -189,7 +197,6 @@ func (a *app) printApplied(w writing, applied api.Applied) error {
 	default:
 		a.say("%s", a.narration.marked(markGood, fmt.Sprintf("%s, revision %d; to undo: seatrial change revert %d", summary, applied.Revision, applied.Revision)))
 	}
-	return nil
 }
 
 // difference is one entity of what diff prints as JSON.

@@ -67,6 +67,7 @@ func contract() []output {
 		{command: "diff", columns: []string{"KIND", "KEY", "OP", "LINE"}, json: []difference{}, note: "TSV has only the lines that differ."},
 		{command: "validate", columns: faultColumns, json: definition.Faults{}, note: "Exits with 1 if there is a fault."},
 		{command: "export", json: bundle{}, note: "Prints YAML, and JSON with `-o json`. With `--format flagd` it is a flagd file."},
+		{command: "import", columns: noteColumns, json: imported{}, note: "With `--print` it prints a definition file, as `export` does."},
 		{command: "explain", names: append([]string{"why"}, append(rowNames(evaluationDetails(api.Evaluation{})), "PART NAME, one for each step of the explanation")...), json: api.Evaluation{}},
 		{command: "env compare", columns: []string{"KIND", "KEY", "OP", "LINE"}, json: []difference{}, note: "TSV has only the lines that differ."},
 		{command: "env promote", columns: appliedColumns, json: api.Applied{}, note: "TSV leaves out what is unchanged."},

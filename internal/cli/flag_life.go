@@ -71,7 +71,7 @@ func newFlagStale(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t := table{json: report, head: staleColumns, empty: "No flag seems to be done with."}
+		t := table{json: report, head: staleColumns, empty: "No flag seems to be done with.", wrap: true}
 		for _, f := range report.Items {
 			for _, r := range f.Reasons {
 				t.rows = append(t.rows, []cell{text("%s", f.Flag), text("%s", r.Code), ago(r.Since), text("%s", r.Detail)})

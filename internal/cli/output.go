@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/seatrial/seatrial/internal/wrap"
 )
 
 // The output formats.
@@ -63,8 +65,8 @@ func ago(t time.Time) cell {
 // since says how long ago something was, in one unit.
 func since(d time.Duration) string {
 	switch {
-	case d < -time.Minute: // an hour from now is one, not 59 minutes
-		return "in " + strings.TrimSuffix(since((-d).Round(time.Minute)), " ago")
+	case d < -time.Minute: // an hour from now is still one a moment later, not 59 minutes
+		return "in " + strings.TrimSuffix(since(time.Second-d), " ago")
 	case d < 0:
 		return "in " + strings.TrimSuffix(since(-d), " ago")
 	case d < time.Minute:
@@ -84,6 +86,7 @@ type table struct {
 	head  []string
 	rows  [][]cell
 	empty string // narrated when there are no rows: what to do next; may be empty
+	wrap  bool   // on a terminal the last column is broken into lines, not cut
 }
 
 // print writes t in the format of this call.
@@ -101,7 +104,11 @@ func (a *app) print(t table) error {
 	case len(t.rows) == 0:
 		return nil
 	}
-	_, err := io.WriteString(a.out, a.style.table(t.head, t.rows))
+	layOut := a.style.table
+	if t.wrap {
+		layOut = a.style.wrapped
+	}
+	_, err := io.WriteString(a.out, layOut(t.head, t.rows))
 	return err
 }
 
@@ -138,7 +145,20 @@ func writeTSV(w io.Writer, rows [][]cell) error {
 }
 
 // table lays rows out in columns; the last column is cut at the terminal's width.
-func (s style) table(head []string, rows [][]cell) string {
+func (s style) table(head []string, rows [][]cell) string { return s.columns(head, rows, s.cut) }
+
+// wrapped lays rows out in columns; the last column is broken into lines at the terminal's width.
+func (s style) wrapped(head []string, rows [][]cell) string {
+	return s.columns(head, rows, func(text string, n int) string {
+		if !s.terminal {
+			return text
+		}
+		return wrap.Text(text, n, 0)
+	})
+}
+
+// columns lays rows out in columns; fit makes the last one fit into a width, on lines of its own.
+func (s style) columns(head []string, rows [][]cell, fit func(string, int) string) string {
 	widths := make([]int, len(head))
 	for i, h := range head {
 		widths[i] = len(h)
@@ -150,11 +170,11 @@ func (s style) table(head []string, rows [][]cell) string {
 	}
 	var b strings.Builder
 	for i, h := range head {
-		s.column(&b, cell{plain: h, mark: markQuiet}, widths, i)
+		s.column(&b, cell{plain: h, mark: markQuiet}, widths, i, fit)
 	}
 	for _, row := range rows {
 		for i, c := range row {
-			s.column(&b, c, widths, i)
+			s.column(&b, c, widths, i, fit)
 		}
 	}
 	return b.String()
@@ -168,7 +188,7 @@ func (s style) display(c cell) string {
 	return s.icon(c.mark) + shown
 }
 
-func (s style) column(b *strings.Builder, c cell, widths []int, i int) {
+func (s style) column(b *strings.Builder, c cell, widths []int, i int, fit func(string, int) string) {
 	shown := s.display(c)
 	if i < len(widths)-1 {
 		b.WriteString(s.paint(c.mark, shown))
@@ -179,7 +199,8 @@ func (s style) column(b *strings.Builder, c cell, widths []int, i int) {
 	for _, w := range widths[:i] {
 		before += w + 2
 	}
-	b.WriteString(s.paint(c.mark, s.cut(shown, max(20, s.width()-before))))
+	shown = strings.ReplaceAll(fit(shown, max(20, s.width()-before)), "\n", "\n"+strings.Repeat(" ", before))
+	b.WriteString(s.paint(c.mark, shown))
 	b.WriteByte('\n')
 }
 

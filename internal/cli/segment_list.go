@@ -33,11 +33,11 @@ func listCell(s flag.Segment) cell {
 	return cell{plain: strconv.Itoa(s.List.Count), shown: grouped(s.List.Count) + " members; has NAME USER asks for one"}
 }
 
-// grouped writes a number with a space between thousands.
+// grouped writes a number with a comma between thousands.
 func grouped(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + " " + digits[i:]
+		digits = digits[:i] + "," + digits[i:]
 	}
 	return digits
 }

@@ -51,7 +51,7 @@ func newValidate(a *app) *cobra.Command {
 var faultColumns = []string{"PLACE", "POINTER", "DETAIL"}
 
 func faultTable(faults definition.Faults) table {
-	t := table{json: orEmpty(faults), head: faultColumns}
+	t := table{json: orEmpty(faults), head: faultColumns, wrap: true}
 	for _, f := range faults {
 		t.rows = append(t.rows, []cell{text("%s:%d:%d", f.File, f.Line, f.Column), text("%s", f.Pointer), text("%s", f.Detail)})
 	}

@@ -54,6 +54,9 @@ type Options struct {
 	Now time.Time
 }
 
+// ErrEnvironment is in the error about a file with environments of which the options name none.
+var ErrEnvironment = errors.New("choose one")
+
 // Source is a system that flags can come from.
 type Source struct {
 	Name  string // for the command line: "unleash"

@@ -216,7 +216,7 @@ func (l *launchDarkly) chooseEnvironment(flags []ldFlag) error {
 		l.opt.Environment = slices.Collect(maps.Keys(names))[0]
 		return nil
 	}
-	return fmt.Errorf("the file has the environments %q; choose one", slices.Sorted(maps.Keys(names)))
+	return fmt.Errorf("the file has the environments %q; %w", slices.Sorted(maps.Keys(names)), ErrEnvironment)
 }
 
 // values reads the variations, which are objects with a value in the REST API.

@@ -142,7 +142,7 @@ func (u *unleash) chooseEnvironment(file *unleashFile) error {
 		u.opt.Environment = slices.Collect(maps.Keys(names))[0]
 		return nil
 	}
-	return fmt.Errorf("the file has the environments %q; choose one", slices.Sorted(maps.Keys(names)))
+	return fmt.Errorf("the file has the environments %q; %w", slices.Sorted(maps.Keys(names)), ErrEnvironment)
 }
 
 // gather puts what an export has in lists of its own into the feature.
