@@ -60,9 +60,14 @@ type Metadata struct {
 	Definition map[string]any
 }
 
+// The next four are not inlined: where the compiler puts them into another package, the result
+// escapes, and each evaluation allocates (Go 1.26).
+
 // Bool gives the value of a boolean flag for the unit in ctx, def where the flag gives none.
 // Like every evaluation it never blocks, does no I/O and never panics; ctx may be nil, and so may
 // the client be.
+//
+//go:noinline
 func (c *Client) Bool(ctx context.Context, key string, def bool) bool {
 	var result eval.Result
 	value, _ := evaluate(c, ctx, key, def, boolOf, &result)
@@ -70,6 +75,8 @@ func (c *Client) Bool(ctx context.Context, key string, def bool) bool {
 }
 
 // String is [Client.Bool] for a string flag.
+//
+//go:noinline
 func (c *Client) String(ctx context.Context, key, def string) string {
 	var result eval.Result
 	value, _ := evaluate(c, ctx, key, def, stringOf, &result)
@@ -78,6 +85,8 @@ func (c *Client) String(ctx context.Context, key, def string) string {
 
 // Int is [Client.Bool] for an integer flag; the value of a float flag is converted if it is a whole
 // number of at most 2^53 in magnitude, and else of the wrong type.
+//
+//go:noinline
 func (c *Client) Int(ctx context.Context, key string, def int64) int64 {
 	var result eval.Result
 	value, _ := evaluate(c, ctx, key, def, intOf, &result)
@@ -85,6 +94,8 @@ func (c *Client) Int(ctx context.Context, key string, def int64) int64 {
 }
 
 // Float is [Client.Bool] for a float flag; the value of an integer flag is converted.
+//
+//go:noinline
 func (c *Client) Float(ctx context.Context, key string, def float64) float64 {
 	var result eval.Result
 	value, _ := evaluate(c, ctx, key, def, floatOf, &result)
