@@ -3,9 +3,9 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 
-	"github.com/goccy/go-yaml"
 	"github.com/seatrial/seatrial/internal/cli/api"
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/flagd"
@@ -59,11 +59,11 @@ func (a *app) exportBundle(b bundle) error {
 	if err != nil {
 		return err
 	}
-	text, err := yaml.JSONToYAML(data)
+	text, err := yamlOf(data)
 	if err != nil {
 		return err
 	}
-	_, err = a.out.Write(text)
+	_, err = io.WriteString(a.out, text)
 	return err
 }
 

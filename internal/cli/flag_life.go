@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/cli/api"
@@ -184,17 +183,15 @@ func parseWhen(text string, now time.Time) (time.Time, error) {
 
 // schedulePatch makes the merge patch of what was asked for.
 func schedulePatch(enable, disable bool, fallback, patch string) ([]byte, error) {
-	var fields []string
+	fields := map[string]any{}
 	switch {
 	case enable && disable:
 		return nil, errors.New("--enable and --disable are both given: choose one")
-	case enable:
-		fields = append(fields, `"enabled":true`)
-	case disable:
-		fields = append(fields, `"enabled":false`)
+	case enable, disable:
+		fields["enabled"] = enable
 	}
 	if fallback != "" {
-		fields = append(fields, fmt.Sprintf(`"defaultVariant":%q`, fallback))
+		fields["defaultVariant"] = fallback
 	}
 	switch {
 	case patch != "" && len(fields) > 0:
@@ -206,7 +203,7 @@ func schedulePatch(enable, disable bool, fallback, patch string) ([]byte, error)
 	case len(fields) == 0:
 		return nil, errors.New("what is to change? --enable, --disable, --default VARIANT or --patch JSON")
 	}
-	return []byte("{" + strings.Join(fields, ",") + "}"), nil
+	return json.Marshal(fields)
 }
 
 func newScheduleCancel(a *app) *cobra.Command {

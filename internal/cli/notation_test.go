@@ -36,6 +36,12 @@ func TestParseCondition(t *testing.T) {
 		{text: `band = "Simon and Garfunkel" and not segment old`, want: &flag.Condition{All: []flag.Condition{
 			{Attribute: "band", Op: flag.OpIn, Values: raws(`"Simon and Garfunkel"`)}, {Not: &flag.Condition{Segment: "old"}}}}},
 		{text: "email endsWith @example.com", want: &flag.Condition{Attribute: "email", Op: flag.OpEndsWith, Values: raws(`"@example.com"`)}},
+		{text: "app semver>= 1.10", want: &flag.Condition{Attribute: "app", Op: flag.OpVersionGreaterEq, Values: raws(`"1.10"`)}},
+		{text: "app semver^ 2", want: &flag.Condition{Attribute: "app", Op: flag.OpVersionMajor, Values: raws(`"2"`)}},
+		{text: "ip inCIDR 10.0.0.0/8,::1/128", want: &flag.Condition{Attribute: "ip", Op: flag.OpInCIDR, Values: raws(`"10.0.0.0/8"`, `"::1/128"`)}},
+		{text: "born before 2000-01-01T00:00:00Z", want: &flag.Condition{Attribute: "born", Op: flag.OpBefore, Values: raws(`"2000-01-01T00:00:00Z"`)}},
+		{text: `mail matches "^a{1,2}@x\\.com$"`, want: &flag.Condition{Attribute: "mail", Op: flag.OpMatches, Values: raws(`"^a{1,2}@x\\.com$"`)}},
+		{text: "seat equals 12", want: &flag.Condition{Attribute: "seat", Op: flag.OpEquals, Values: raws(`12`)}},
 		{text: "country SE", fail: `clause "country SE"`},
 		{text: "country", fail: `clause "country"`},
 	} {
@@ -125,13 +131,17 @@ func anyRule(t *rapid.T) flag.Rule {
 }
 
 // nasty are values that look like parts of the notation.
-var nasty = []string{"Simon and Garfunkel", "a,b", "7", "true", "", " x ", `"quoted"`, "a => b", "x = y", "not segment z", "null"}
+var nasty = []string{"Simon and Garfunkel", "a,b", "7", "true", "", " x ", `"quoted"`, "a => b", "x = y", "not segment z", "null", "1.10", "10.0.0.0/8", `^a,b "c" and d$`, "2000-01-01T00:00:00Z", "=1.2"}
 
 func anyClause(t *rapid.T) flag.Condition {
 	c := flag.Condition{Segment: rapid.StringMatching(`[a-z]{1,8}`).Draw(t, "segment")}
 	if rapid.Bool().Draw(t, "attribute") {
-		c = flag.Condition{Attribute: rapid.StringMatching(`[a-zA-Z]{2,8}`).Draw(t, "name"), Op: flag.OpIn}
-		for _, v := range rapid.SliceOfN(rapid.OneOf(rapid.String().AsAny(), rapid.SampledFrom(nasty).AsAny(), rapid.IntRange(-9, 9).AsAny(), rapid.Bool().AsAny()), 1, 3).Draw(t, "values") {
+		c = flag.Condition{Attribute: rapid.StringMatching(`[a-zA-Z]{2,8}`).Draw(t, "name"), Op: rapid.SampledFrom(append([]flag.Op{flag.OpIn}, textOperators...)).Draw(t, "op")}
+		values := rapid.OneOf(rapid.String().AsAny(), rapid.SampledFrom(nasty).AsAny())
+		if c.Op == flag.OpIn {
+			values = rapid.OneOf(values, rapid.IntRange(-9, 9).AsAny(), rapid.Bool().AsAny())
+		}
+		for _, v := range rapid.SliceOfN(values, 1, 3).Draw(t, "values") {
 			raw, err := json.Marshal(v)
 			if err != nil {
 				t.Fatal(err)

@@ -119,7 +119,7 @@ const (
 	progressLines    = 10 * time.Second
 )
 
-// progress is a file that is being sent, and tells how far.
+// progress is a file that is being sent, and tells how far, if it takes long.
 type progress struct {
 	in      io.Reader
 	app     *app
@@ -127,24 +127,24 @@ type progress struct {
 	sent    int64
 	started time.Time
 	told    time.Time // zero: not yet
+	toldOf  int64     // bytes
 }
 
 func (p *progress) Read(b []byte) (int, error) {
 	n, err := p.in.Read(b)
 	p.sent += int64(n)
-	every := progressLines
+	every, last := progressLines, p.told
 	if p.app.narration.terminal {
 		every = progressTerminal
 	}
-	last := p.told
 	if last.IsZero() {
 		last = p.started
 	}
-	if now := time.Now(); now.Sub(last) >= every {
-		p.told = now
-		p.tell()
-	}
-	if errors.Is(err, io.EOF) && !p.told.IsZero() {
+	now := time.Now()
+	due := n > 0 && now.Sub(last) >= every
+	ended := errors.Is(err, io.EOF) && p.toldOf > 0 && p.toldOf < p.sent
+	if due || ended {
+		p.told, p.toldOf = now, p.sent
 		p.tell()
 	}
 	return n, err
