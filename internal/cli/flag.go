@@ -186,23 +186,3 @@ func newFlagSwitch(a *app, verb string, on bool) *cobra.Command {
 	})
 	return cmd
 }
-
-func newFlagDelete(a *app) *cobra.Command {
-	var w writing
-	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete a flag; code that asks for it gets its own default", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: a.complete(flagNames), Example: "  seatrial flag delete search --reason \"shipped long ago\"",
-	}
-	w.withDryRun(cmd)
-	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
-		_, etag, err := c.Flag(cmd.Context(), args[0])
-		if err == nil {
-			err = c.DeleteFlag(cmd.Context(), args[0], w.to(etag))
-		}
-		if err != nil {
-			return orSuggest(err, "flag", args[0], known(cmd.Context(), c, flagNames))
-		}
-		return a.wrote(w, nil, "flag %s deleted; `seatrial change list` has what it was", args[0])
-	})
-	return cmd
-}

@@ -183,23 +183,3 @@ func setSlot(l *flag.Layer, slot string) error {
 	l.Slots = append(l.Slots, s)
 	return nil
 }
-
-func newLayerDelete(a *app) *cobra.Command {
-	var w writing
-	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete a layer; its flags are free to try on everybody", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: a.complete(layerNames), Example: "  seatrial layer delete search",
-	}
-	w.withDryRun(cmd)
-	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
-		_, etag, err := c.Layer(cmd.Context(), args[0])
-		if err == nil {
-			err = c.DeleteLayer(cmd.Context(), args[0], w.to(etag))
-		}
-		if err != nil {
-			return orSuggest(err, "layer", args[0], known(cmd.Context(), c, layerNames))
-		}
-		return a.wrote(w, nil, "layer %s deleted", args[0])
-	})
-	return cmd
-}

@@ -183,23 +183,3 @@ func newSegmentSet(a *app) *cobra.Command {
 	})
 	return cmd
 }
-
-func newSegmentDelete(a *app) *cobra.Command {
-	var w writing
-	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete a segment that nothing uses", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: a.complete(segmentNames), Example: "  seatrial segment delete friends",
-	}
-	w.withDryRun(cmd)
-	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
-		_, etag, err := c.Segment(cmd.Context(), args[0])
-		if err == nil {
-			err = c.DeleteSegment(cmd.Context(), args[0], w.to(etag))
-		}
-		if err != nil {
-			return orSuggest(err, "segment", args[0], known(cmd.Context(), c, segmentNames))
-		}
-		return a.wrote(w, nil, "segment %s deleted", args[0])
-	})
-	return cmd
-}
