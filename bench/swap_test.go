@@ -33,6 +33,8 @@ func newSwapper(tb testing.TB, whole bool) *swapper {
 
 // next makes the next state, in which the flag static has the other value, and gives its event.
 func (s *swapper) next(tb testing.TB) (e string, on bool) {
+	s.plane.mu.Lock()
+	defer s.plane.mu.Unlock()
 	set := &s.plane.set
 	i := slices.IndexFunc(set.Flags, func(f flag.Flag) bool { return f.Key == caseStatic })
 	f := set.Flags[i]
