@@ -27,6 +27,7 @@ func TestParseSteps(t *testing.T) {
 		{text: "5", fail: `share "5": write a percentage`},
 		{text: "0.0001%", fail: "the finest share is 0.001%"},
 		{text: "101%", fail: "at most 100 %"},
+		{text: "0%", fail: "over 0 %"},
 		{text: "NaN%", fail: "write a percentage"},
 		{text: "1%:sfe", fail: `step 1 of "1%:sfe": "sfe" is neither a time such as 10m nor the word safe`},
 		{text: "1%:-5m", fail: "neither a time"},

@@ -30,7 +30,7 @@ func listCell(s flag.Segment) cell {
 	if s.List == nil {
 		return cell{}
 	}
-	return cell{plain: strconv.Itoa(s.List.Count), shown: grouped(s.List.Count) + " members; has NAME USER asks for one"}
+	return cell{plain: strconv.Itoa(s.List.Count), shown: members(s.List.Count) + "; to ask for one: seatrial segment has " + s.Key + " USER"}
 }
 
 // grouped writes a number with a comma between thousands.
@@ -40,6 +40,14 @@ func grouped(n int) string {
 		digits = digits[:i] + "," + digits[i:]
 	}
 	return digits
+}
+
+// members gives "1 member", "10,000 members".
+func members(n int) string {
+	if n == 1 {
+		return "1 member"
+	}
+	return grouped(n) + " members"
 }
 
 func newSegmentImport(a *app) *cobra.Command {
@@ -90,7 +98,7 @@ func (a *app) importList(cmd *cobra.Command, c *api.Client, segment, path string
 	if err != nil {
 		return orSuggest(err, "segment", segment, known(cmd.Context(), c, segmentNames))
 	}
-	return a.wrote(w, change, "segment %s: %s added, %s removed, %s members in the list", segment, grouped(change.Added), grouped(change.Removed), grouped(change.Members))
+	return a.wrote(w, change, "segment %s: %s added, %s removed, %s in the list", segment, grouped(change.Added), grouped(change.Removed), members(change.Members))
 }
 
 // openUpload opens a file to send; the size is 0 if nobody knows it.
@@ -239,7 +247,7 @@ func newSegmentClear(a *app) *cobra.Command {
 		if err != nil {
 			return orSuggest(err, "segment", args[0], known(cmd.Context(), c, segmentNames))
 		}
-		return a.wrote(w, change, "segment %s: list removed, with %s members", args[0], grouped(change.Removed))
+		return a.wrote(w, change, "segment %s: list removed, with %s", args[0], members(change.Removed))
 	})
 	return cmd
 }
