@@ -128,10 +128,10 @@ func TestOFREPWebProviderAgrees(t *testing.T) {
 	web := startNode(t, "ofrepweb", "client.js")
 	sets := 40
 	switch {
+	case os.Getenv("SEATRIAL_TEST_REQUIRE") == "all": // where it counts, also in short mode
+		sets = 200
 	case testing.Short():
 		sets = 3
-	case os.Getenv("SEATRIAL_TEST_REQUIRE") == "all":
-		sets = 200
 	}
 	tally := map[string]int{}
 	for seed := range uint64(sets) {
