@@ -38,3 +38,10 @@ type Delta struct {
 	Allocations     []Allocation `json:"allocations,omitempty"` // replace those of the same trial
 	EndedTrials     []string     `json:"endedTrials,omitempty"` // drop these trials' allocations
 }
+
+// Empty reports whether the delta changes nothing that an evaluator can see: the change behind it
+// was of a token, or of a trial that moved no share.
+func (d *Delta) Empty() bool {
+	return len(d.Flags)+len(d.DeletedFlags)+len(d.Segments)+len(d.DeletedSegments)+
+		len(d.Layers)+len(d.DeletedLayers)+len(d.Allocations)+len(d.EndedTrials) == 0
+}

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"slices"
+
 	"github.com/seatrial/seatrial/internal/core/eval"
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
@@ -45,3 +47,10 @@ func (s *Service) Snapshot() *View {
 
 // Head gives the identity of the newest published state.
 func (s *Service) Head() Head { return s.Snapshot().Head }
+
+// NoticeableSince reports whether a change after a state is one that evaluators can notice. It is
+// true, too, if the changes since then are no longer known.
+func (s *Service) NoticeableSince(head Head) bool {
+	deltas, ok := s.DeltasSince(head.History, head.Revision)
+	return !ok || slices.ContainsFunc(deltas, func(d *DeltaEvent) bool { return !d.Delta.Empty() })
+}

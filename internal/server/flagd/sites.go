@@ -36,7 +36,7 @@ func (t *site) newest() (*state, control.Head) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	view := t.service.Snapshot()
-	if t.state == nil || view.Head != t.head && !t.silent() {
+	if t.state == nil || view.Head != t.head && t.service.NoticeableSince(t.head) {
 		set := view.Set
 		t.state = &state{set: set, document: sync.OnceValues(func() (*syncv1pb.SyncFlagsResponse, error) {
 			return t.server.document(set)
@@ -44,22 +44,6 @@ func (t *site) newest() (*state, control.Head) {
 	}
 	t.head = view.Head
 	return t.state, t.head
-}
-
-// silent reports whether what came after t.head is nothing to evaluators.
-func (t *site) silent() bool {
-	deltas, ok := t.service.DeltasSince(t.head.History, t.head.Revision)
-	for _, d := range deltas {
-		if ok = ok && nothing(&d.Delta); !ok {
-			break
-		}
-	}
-	return ok
-}
-
-func nothing(d *flag.Delta) bool {
-	return len(d.Flags)+len(d.DeletedFlags)+len(d.Segments)+len(d.DeletedSegments)+
-		len(d.Layers)+len(d.DeletedLayers)+len(d.Allocations)+len(d.EndedTrials) == 0
 }
 
 // warnAt is the part of the longest document from which on the log warns.

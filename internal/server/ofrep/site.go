@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/server/control"
 )
 
@@ -59,31 +58,11 @@ func (s *site) latest() news {
 	if head == s.seen {
 		return s.news
 	}
-	if s.seen.History == "" || s.matters() {
+	if s.seen.History == "" || s.service.NoticeableSince(s.seen) {
 		s.news = news{head, time.Now()}
 	}
 	s.seen = head
 	return s.news
-}
-
-// matters reports whether anything after seen changed what evaluators see.
-func (s *site) matters() bool {
-	deltas, ok := s.service.DeltasSince(s.seen.History, s.seen.Revision)
-	if !ok {
-		return true
-	}
-	for _, d := range deltas {
-		if touches(&d.Delta) {
-			return true
-		}
-	}
-	return false
-}
-
-// touches reports whether a change is one of what evaluators see.
-func touches(d *flag.Delta) bool {
-	return len(d.Flags)+len(d.DeletedFlags)+len(d.Segments)+len(d.DeletedSegments)+len(d.Layers)+len(d.DeletedLayers)+
-		len(d.Allocations)+len(d.EndedTrials) > 0
 }
 
 // sites holds the environments that were asked for lately.
