@@ -1,6 +1,9 @@
 package outcome
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Merge adds the counts of other, which stays as it is. nil adds nothing.
 func (a *Arm) Merge(other *Arm) {
@@ -13,12 +16,16 @@ func (a *Arm) Merge(other *Arm) {
 	a.AtRiskUnits = addCapped(a.AtRiskUnits, other.AtRiskUnits)
 	a.BadUnits = addCapped(a.BadUnits, other.BadUnits)
 	a.Latency.Merge(&other.Latency)
+	for _, m := range other.Measures {
+		a.AddMeasure(m)
+	}
 }
 
 // Clone is an independent copy.
 func (a *Arm) Clone() Arm {
 	c := *a
 	c.Latency = a.Latency.Clone()
+	c.Measures = slices.Clone(a.Measures)
 	return c
 }
 
@@ -45,6 +52,7 @@ func (i *Interval) Clone() Interval {
 	c := *i
 	c.Treatment, c.Control = i.Treatment.Clone(), i.Control.Clone()
 	c.Exemplars = append([]Exemplar(nil), i.Exemplars...)
+	c.Pull = i.Pull.Clone()
 	return c
 }
 

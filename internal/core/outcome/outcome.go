@@ -26,6 +26,30 @@ type Arm struct {
 	BadUnits uint64 `json:"badUnits"`
 	// Latency is the distribution of request durations in seconds, all requests.
 	Latency Histogram `json:"latency"`
+	// Measures hold what guardrails need beyond requests, sorted by name, each name once.
+	Measures []Measure `json:"measures,omitempty"`
+}
+
+// Measure is what one arm showed of one thing in one interval: events or values that the
+// application tracks (named by the event), or counts that were pulled from elsewhere (named by
+// the guardrail). Which fields mean something depends on the guardrail's metric.
+type Measure struct {
+	Name string `json:"name"`
+	Of   uint64 `json:"of"`  // exposures, or observations of a value
+	Bad  uint64 `json:"bad"` // events among them
+	// Sum and SumSquares of the observed values.
+	Sum        float64 `json:"sum,omitempty"`
+	SumSquares float64 `json:"sumSquares,omitempty"`
+}
+
+// Pull is what was fetched from a source of metrics for the time from From (exclusive) to To
+// (inclusive). Pulls of a trial follow each other without overlap: one that overlaps with what
+// was weighed is not counted again.
+type Pull struct {
+	From      time.Time `json:"from"`
+	To        time.Time `json:"to"`
+	Treatment []Measure `json:"treatment,omitempty"`
+	Control   []Measure `json:"control,omitempty"`
 }
 
 // Interval is one closed interval of one trial. It is never rewritten after it was closed:
@@ -39,6 +63,8 @@ type Interval struct {
 	Control   Arm       `json:"control"`
 	// Exemplars are bad requests of the treatment, newest first, at most MaxExemplars.
 	Exemplars []Exemplar `json:"exemplars,omitempty"`
+	// Pull is what sources of metrics said meanwhile, if guardrails ask for it.
+	Pull *Pull `json:"pull,omitempty"`
 }
 
 // MaxExemplars bounds the exemplars kept for one interval and for one trial.

@@ -12,6 +12,7 @@ const (
 	VerbAdvance Verb = "advance" // to the next step now, whatever the evidence lacks
 	VerbPromote Verb = "promote" // everybody now
 	VerbAbort   Verb = "abort"   // nobody, now
+	VerbApprove Verb = "approve" // let a step with an approval gate be left
 )
 
 // Verbs lists every verb.

@@ -20,6 +20,9 @@ const (
 	half = flag.TotalWeight / 2
 )
 
+// RetryWindow is how long an attempt of the same artifact counts against the next one.
+const RetryWindow = Duration(24 * time.Hour)
+
 // DefaultSteps is the ramp of a rollout without a plan of its own: small steps only to catch
 // disasters, the balanced step to prove safety. Groups, if any, go first.
 func DefaultSteps(groups ...string) []Step {

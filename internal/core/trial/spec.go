@@ -14,18 +14,28 @@ type Goal string
 const (
 	GoalPromote Goal = "promote"
 	GoalSurvive Goal = "survive"
+	// GoalCalibrate gives both arms the same variant, to see whether the evidence stays quiet
+	// where nothing is different (A/A).
+	GoalCalibrate Goal = "calibrate"
 )
 
 // Spec is the plan of a trial; it does not change while the trial runs.
 type Spec struct {
-	Name        string          `json:"name"`
-	Description string          `json:"description,omitempty"`
-	Goal        Goal            `json:"goal"`
-	Hypothesis  string          `json:"hypothesis,omitempty"` // required for survive
-	Flag        string          `json:"flag"`
-	Treatment   string          `json:"treatment"` // variant
-	Control     string          `json:"control"`   // variant
-	Audience    *flag.Condition `json:"audience,omitempty"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Goal        Goal   `json:"goal"`
+	Hypothesis  string `json:"hypothesis,omitempty"` // required for survive
+	Flag        string `json:"flag"`
+	Treatment   string `json:"treatment"` // variant
+	Control     string `json:"control"`   // variant
+	// Cohorts name the arms by a resource attribute of the telemetry, for deployments that no
+	// flag divides. Flag, Treatment, Control, Audience and Steps are then left out.
+	Cohorts *Cohorts `json:"cohorts,omitempty"`
+	// Artifact is what is tried, such as an image or a commit. Empty: the treatment. A new
+	// attempt of the same artifact within [RetryWindow] halves the level at which it is called
+	// safe, so that trying again until it passes does not break the guarantee.
+	Artifact string          `json:"artifact,omitempty"`
+	Audience *flag.Condition `json:"audience,omitempty"`
 	// Salt seeds the assignment; empty: the trial's name. It stays the same when a trial is
 	// stopped and started again, so users keep their variant.
 	Salt       string      `json:"salt,omitempty"`
@@ -46,6 +56,9 @@ type Spec struct {
 	// Watch is how long a promoted treatment is watched after the last step. Default 30 min
 	// for promote; a survive trial has no watch.
 	Watch Duration `json:"watch"`
+	// OnWatch says what happens when the watch looks worse than the control did before the
+	// promotion: notify (default) or rollback.
+	OnWatch WatchPolicy `json:"onWatch,omitempty"`
 	// Deadline is the longest the trial may run. Default 24 h; for survive it is the
 	// experiment's maximum duration, required, at most 1 h.
 	Deadline   Duration       `json:"deadline"`
@@ -65,6 +78,25 @@ const (
 	DeadlineRollBack DeadlinePolicy = "rollback"
 )
 
+// WatchPolicy says what an alarm of the watch does.
+type WatchPolicy string
+
+// The watch policies.
+const (
+	WatchNotify   WatchPolicy = "notify"
+	WatchRollBack WatchPolicy = "rollback"
+)
+
+// Cohorts tell the arms apart by a resource attribute, such as service.version.
+type Cohorts struct {
+	// Service restricts to telemetry of this service.name; empty: any.
+	Service string `json:"service,omitempty"`
+	// Attribute of the resource. Default service.version.
+	Attribute string `json:"attribute"`
+	Treatment string `json:"treatment"` // its value in the canary
+	Control   string `json:"control"`   // its value in the stable version
+}
+
 // Step is one stage of the ramp.
 type Step struct {
 	// Segments, if any, restrict the step's share to these user groups. The share is then at
@@ -79,6 +111,8 @@ type Step struct {
 	// RequireSafe demands that every guardrail be proven safe; otherwise it is enough that none
 	// is proven harmful.
 	RequireSafe bool `json:"requireSafe"`
+	// Approval demands that a person approves before the step is left ([VerbApprove]).
+	Approval bool `json:"approval,omitempty"`
 }
 
 // Metric names what a guardrail measures.
@@ -88,6 +122,11 @@ type Metric string
 const (
 	MetricErrors  Metric = "errors"  // share of units (or requests) with a failed request
 	MetricLatency Metric = "latency" // share of requests slower than bounds near the control's quantiles
+	// MetricThroughput compares how many units (or requests) arrive with how many should: a
+	// treatment that loses requests, or crashes before it can report them, shows here.
+	MetricThroughput Metric = "throughput"
+	MetricEvent      Metric = "event" // share of units (or requests) with a tracked event
+	MetricValue      Metric = "value" // mean of a tracked value
 )
 
 // Mode says what a guardrail may do.
@@ -116,4 +155,48 @@ type Guardrail struct {
 	// Bounds in seconds fix the latency bounds; empty: the control's p50, p75, p90, p95, p99,
 	// read off before the evidence starts.
 	Bounds []float64 `json:"bounds,omitempty"`
+
+	// Event names what Track records, for the metrics event and value.
+	Event string `json:"event,omitempty"`
+	// Better says which direction of an event or value is good. Default lower.
+	Better Better `json:"better,omitempty"`
+	// SLO is a limit that holds whatever the control shows.
+	SLO *SLO `json:"slo,omitempty"`
+	// Weight of the guardrail among those that may roll back. Default 1.
+	Weight float64 `json:"weight,omitempty"`
+	// DesignEffect divides counts of requests that cluster by user, 1 to 1,000; `seatrial rollout
+	// aa` measures it. Default 1.
+	DesignEffect float64 `json:"designEffect,omitempty"`
+	// Prometheus has the counts pulled from there instead of from the telemetry.
+	Prometheus *PromSource `json:"prometheus,omitempty"`
+}
+
+// Better is the good direction of a metric.
+type Better string
+
+// The directions.
+const (
+	BetterLower  Better = "lower"
+	BetterHigher Better = "higher"
+)
+
+// SLO is the largest bad share that is acceptable, over 0 and under 1. For latency Seconds says
+// from when on a request is bad.
+type SLO struct {
+	Share   float64 `json:"share"`
+	Seconds float64 `json:"seconds,omitempty"`
+}
+
+// PromSource says which counters of Prometheus hold a guardrail's counts.
+type PromSource struct {
+	Treatment PromCounters `json:"treatment"`
+	Control   PromCounters `json:"control"`
+}
+
+// PromCounters are selectors of counters in PromQL; their series are added up. Bad or Good is
+// given, not both; throughput has Total only.
+type PromCounters struct {
+	Total string `json:"total"`
+	Bad   string `json:"bad,omitempty"`
+	Good  string `json:"good,omitempty"`
 }
