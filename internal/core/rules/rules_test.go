@@ -236,3 +236,36 @@ func TestMannWhitneyOfTies(t *testing.T) {
 		t.Errorf("a sample that is higher throughout is not harmful: %+v", s)
 	}
 }
+
+// U and the sizes of the groups of equal values, against counting pairs.
+func TestRankSumAgainstPairs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.SliceOfN(rapid.Float64Range(0, 4), 1, 12)
+		x, y := values.Draw(t, "x"), values.Draw(t, "y")
+		u, groups := 0.0, map[float64]float64{}
+		for i := range x {
+			x[i] = math.Round(x[i])
+			groups[x[i]-1]++
+		}
+		for j := range y {
+			y[j] = math.Round(y[j])
+			groups[y[j]]++
+			for i := range x {
+				switch {
+				case x[i]-1 > y[j]:
+					u++
+				case x[i]-1 == y[j]:
+					u += 0.5
+				}
+			}
+		}
+		ties := 0.0
+		for _, n := range groups {
+			ties += n*n*n - n
+		}
+		r := rankSum{x: sorted(x), y: sorted(y)}
+		if gotU, gotTies := r.count(1); gotU != u || gotTies != ties {
+			t.Fatalf("count = %v, %v, want %v, %v", gotU, gotTies, u, ties)
+		}
+	})
+}
