@@ -277,5 +277,8 @@ func (g *generator) allocation(i int, f *flag.Flag) flag.Allocation {
 		}
 		a.Strata = append(a.Strata, s)
 	}
+	for i := range g.IntN(3) {
+		a.Events = append(a.Events, flag.Event{Name: fmt.Sprint("event ", i), Count: pick(g, []flag.EventCount{flag.CountUnits, flag.CountRequests, flag.CountValues})})
+	}
 	return a
 }

@@ -40,4 +40,26 @@ func (v *validator) allocation(at path, a *Allocation) {
 			v.knownSegment(at.item("segments", j), segment)
 		}
 	}
+	v.events(at, a.Events)
+}
+
+func (v *validator) events(at path, events []Event) {
+	v.count(at.to("events"), len(events), MaxEvents, "events")
+	counted := map[string]EventCount{}
+	for i, e := range events {
+		at := at.item("events", i)
+		if e.Name == "" {
+			v.add(at.to("name"), "is empty; give the name that Track is called with")
+		}
+		v.check(at.to("name"), checkText(e.Name, MaxMember))
+		if before, twice := counted[e.Name]; twice {
+			v.add(at, "event %q is counted as %s and as %s; track it under two names", e.Name, before, e.Count)
+		}
+		counted[e.Name] = e.Count
+		switch e.Count {
+		case CountUnits, CountRequests, CountValues:
+		default:
+			v.add(at.to("count"), "%q is none of units, requests, values", e.Count)
+		}
+	}
 }

@@ -117,7 +117,7 @@ func TestTheGoodSetHasEveryField(t *testing.T) {
 	markFilled(reflect.ValueOf(good()), filled)
 	for _, part := range []reflect.Type{reflect.TypeFor[Flag](), reflect.TypeFor[Prerequisite](), reflect.TypeFor[Override](), reflect.TypeFor[Layer](),
 		reflect.TypeFor[Slot](), reflect.TypeFor[Variant](), reflect.TypeFor[Rule](), reflect.TypeFor[Split](), reflect.TypeFor[Share](), reflect.TypeFor[Condition](),
-		reflect.TypeFor[Segment](), reflect.TypeFor[List](), reflect.TypeFor[ListPart](), reflect.TypeFor[Allocation](), reflect.TypeFor[Stratum]()} {
+		reflect.TypeFor[Segment](), reflect.TypeFor[List](), reflect.TypeFor[ListPart](), reflect.TypeFor[Allocation](), reflect.TypeFor[Stratum](), reflect.TypeFor[Event]()} {
 		for field := range part.Fields() {
 			// An archived flag would make the set invalid, a number or text without a value is a leaf all the same.
 			leaf := field.Type.Kind() != reflect.Slice && field.Type.Kind() != reflect.Pointer

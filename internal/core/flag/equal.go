@@ -76,7 +76,8 @@ func (l *Layer) equal(m *Layer) bool {
 func (a *Allocation) equal(b *Allocation) bool {
 	return a.Trial == b.Trial && a.Flag == b.Flag && a.Version == b.Version && a.Step == b.Step &&
 		a.Salt == b.Salt && a.Treatment == b.Treatment && a.Control == b.Control &&
-		a.Audience.equal(b.Audience) && slices.EqualFunc(a.Strata, b.Strata, Stratum.equal)
+		a.Audience.equal(b.Audience) && slices.EqualFunc(a.Strata, b.Strata, Stratum.equal) &&
+		slices.Equal(a.Events, b.Events)
 }
 
 func (s Stratum) equal(t Stratum) bool {

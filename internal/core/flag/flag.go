@@ -254,7 +254,25 @@ type Allocation struct {
 	// Strata are the shares of this step. The largest Treatment and the largest Control of
 	// the strata that a unit belongs to hold for it; Treatment + Control ≤ TotalWeight.
 	Strata []Stratum `json:"strata"`
+	// Events are what evaluators count beside requests, each name once, at most [MaxEvents].
+	Events []Event `json:"events,omitempty"`
 }
+
+// Event is something that the application tracks and that the trial is judged by.
+type Event struct {
+	Name  string     `json:"name"`
+	Count EventCount `json:"count"`
+}
+
+// EventCount says what is counted of a tracked event.
+type EventCount string
+
+// What is counted.
+const (
+	CountUnits    EventCount = "units"    // units that have it for the first time, of those that had not
+	CountRequests EventCount = "requests" // units of work that have it, of all
+	CountValues   EventCount = "values"   // the values, one for each unit of work that has it
+)
 
 // Stratum is a share for some segments, or (no segments) for the whole audience.
 type Stratum struct {

@@ -21,6 +21,7 @@ const (
 	MaxMembers     = 10_000    // members of a segment
 	MaxMember      = 256       // bytes of one member
 	MaxStrata      = 100       // strata of an allocation, and segments of a stratum
+	MaxEvents      = 16        // events of an allocation
 	MaxTags        = 50        // tags of a flag
 	MaxLayers      = 1_000     // layers in a set
 	MaxSlots       = 1_000     // slots of a layer

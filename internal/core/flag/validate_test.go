@@ -35,7 +35,8 @@ func good() Set {
 		},
 		Allocations: []Allocation{{Trial: "t", Flag: "a", Version: "t.1.0", Salt: "t", Treatment: "on", Control: "off",
 			Audience: &Condition{Segment: "s"},
-			Strata:   []Stratum{{Segments: []string{"s"}, Treatment: 50_000, Control: 50_000}, {Treatment: 5_000, Control: 5_000}}}},
+			Strata:   []Stratum{{Segments: []string{"s"}, Treatment: 50_000, Control: 50_000}, {Treatment: 5_000, Control: 5_000}},
+			Events:   []Event{{Name: "purchase", Count: CountUnits}, {Name: "basket value", Count: CountValues}}}},
 	}
 }
 
@@ -91,6 +92,12 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"segment twice", func(s *Set) { s.Segments = append(s.Segments, s.Segments[0]) }, "/segments/2/key", "there twice"},
 		{"layer twice", func(s *Set) { s.Layers = append(s.Layers, Layer{Key: "pricing"}) }, "/layers/2/key", "there twice"},
 		{"trial twice", func(s *Set) { s.Allocations = append(s.Allocations, s.Allocations[0]) }, "/allocations/1/trial", "there twice"},
+
+		{"too many events", func(s *Set) { s.Allocations[0].Events = many(MaxEvents+1, Event{}) }, "/allocations/0/events", "at most 16"},
+		{"event without name", func(s *Set) { s.Allocations[0].Events[1].Name = "" }, "/allocations/0/events/1/name", "Track"},
+		{"long event", func(s *Set) { s.Allocations[0].Events[1].Name = long }, "/allocations/0/events/1/name", "at most 256"},
+		{"event twice", func(s *Set) { s.Allocations[0].Events[1].Name = "purchase" }, "/allocations/0/events/1", "as units and as values"},
+		{"count of event", func(s *Set) { s.Allocations[0].Events[1].Count = "all" }, "/allocations/0/events/1/count", "none of units"},
 
 		{"no key", first(func(f *Flag) { f.Key = "" }), "/flags/0/key", "is empty"},
 		{"long key", first(func(f *Flag) { f.Key = strings.Repeat("k", 129) }), "/flags/0/key", "at most 128"},

@@ -2,6 +2,7 @@ package trial
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
 )
@@ -23,7 +24,28 @@ func (spec Spec) Allocation(s State) (flag.Allocation, bool) {
 		Treatment: spec.Treatment, Control: spec.Control,
 		Audience: spec.Audience,
 		Strata:   spec.strata(s),
+		Events:   spec.events(),
 	}, true
+}
+
+// events are what the guardrails need evaluators to count.
+func (spec Spec) events() (list []flag.Event) {
+	for i := range spec.Guardrails {
+		g := &spec.Guardrails[i]
+		e := flag.Event{Name: g.Event, Count: flag.CountUnits}
+		switch {
+		case g.Prometheus != nil || g.Metric != MetricEvent && g.Metric != MetricValue:
+			continue
+		case g.Metric == MetricValue:
+			e.Count = flag.CountValues
+		case g.Unit == UnitRequest:
+			e.Count = flag.CountRequests
+		}
+		if !slices.Contains(list, e) {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // strata gives the shares that hold: each group step that was reached, and the largest share
