@@ -93,6 +93,8 @@ func routes() []route {
 		{method: "GET", path: v1 + "/trials/{key}/intervals", need: viewer, query: []string{"limit", "cursor", "after", "attempt"}, handle: (*call).listIntervals},
 		{method: "GET", path: v1 + "/trials/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindTrial)},
 
+		{method: "POST", path: v1 + "/halt", need: editor, query: written, handle: (*call).halt},
+
 		{method: "GET", path: v1 + "/changes", need: viewer, query: []string{"limit", "cursor", "after", "order"}, handle: (*call).listChanges},
 		{method: "GET", path: v1 + "/changes/{revision}", need: viewer, handle: (*call).getChange},
 		{method: "POST", path: v1 + "/changes/{revision}/revert", need: editor, query: written, keyed: true, handle: (*call).revertChange},

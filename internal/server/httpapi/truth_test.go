@@ -84,6 +84,9 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 	v.see("POST", v1+"/evaluate", `{"flag":"search","context":{"targetingKey":"u1"}}`, 200)
 	v.see("POST", v1+"/trials/new-search/actions", `{"verb":"abort"}`, 200)
 	v.see("GET", v1+"/trials/new-search/history", "", 200)
+	v.see("POST", v1+"/trials", searchRun, 201)
+	v.see("POST", v1+"/halt?dryRun=true", "", 200)
+	v.see("POST", v1+"/halt", `{"reason":"enough","allEnvironments":true}`, 200)
 
 	revision := v.see("GET", v1+"/changes?limit=1000", "", 200).lastRevisionOf("flag")
 	v.see("GET", v1+"/changes/"+revision, "", 200)
