@@ -19,7 +19,7 @@ func MeanLogE(logs ...float64) float64 {
 // missing or not positive and finite leave their value out; if none is left it is 0.
 func WeightedMeanLogE(logs, weights []float64) float64 {
 	top, total := math.Inf(-1), 0.0
-	usable := func(i int) bool { return i < len(weights) && weights[i] > 0 && !math.IsInf(weights[i], 1) }
+	usable := func(i int) bool { return usableWeight(weights, i) > 0 }
 	for i, v := range logs {
 		if usable(i) {
 			top = max(top, v)
@@ -44,25 +44,59 @@ func WeightedMeanLogE(logs, weights []float64) float64 {
 // alpha, under any dependence (Vovk and Wang, "E-values: Calibration, combination and
 // applications", Ann. Statist. 49, 2021). It may be empty although the mean alarms. alpha
 // outside (0, 1) names none.
-func Blame(logs []float64, alpha float64) []int {
+func Blame(logs []float64, alpha float64) []int { return blame(logs, nil, alpha) }
+
+// BlameWeighted is [Blame] after an alarm of [WeightedMeanLogE]: closed testing in which every set
+// of hypotheses is tested by its weighted mean. Weights must be fixed in advance; a hypothesis
+// whose weight is missing or not positive and finite is never named.
+func BlameWeighted(logs, weights []float64, alpha float64) []int {
+	if weights == nil {
+		weights = []float64{}
+	}
+	return blame(logs, weights, alpha)
+}
+
+// blame names by closed testing; nil weights are equal ones.
+func blame(logs, weights []float64, alpha float64) []int {
 	if !(alpha > 0 && alpha < 1) {
 		return nil
 	}
 	// The worst set for j is j with all others whose e-value is under 1/alpha.
-	excess := make([]float64, len(logs)) // alpha·E - 1
+	excess := make([]float64, len(logs)) // weight·(alpha·E - 1)
 	deficit := 0.0
 	for i, v := range logs {
 		excess[i] = exp(v+ln(alpha)) - 1
+		if weights != nil {
+			excess[i] = float64(excess[i] * usableWeight(weights, i))
+		}
 		deficit += min(excess[i], 0)
 	}
 	var named []int
 	for i, x := range excess {
-		if x-min(x, 0)+deficit >= 0 && x >= 0 {
+		weighed := weights == nil || usableWeight(weights, i) > 0
+		if weighed && x-min(x, 0)+deficit >= 0 && x >= 0 {
 			named = append(named, i)
 		}
 	}
 	slices.SortStableFunc(named, func(a, b int) int { return -compareFloat(logs[a], logs[b]) })
 	return named
+}
+
+// usableWeight is the i-th weight, 0 if it is missing or not positive and finite.
+func usableWeight(weights []float64, i int) float64 {
+	if i < len(weights) && positive(weights[i]) {
+		return weights[i]
+	}
+	return 0
+}
+
+// meanOfTwo is [MeanLogE] of two values.
+func meanOfTwo(a, b float64) float64 {
+	top, low := max(a, b), min(a, b)
+	if math.IsInf(top, 0) {
+		return top
+	}
+	return top + ln((1+exp(low-top))/2)
 }
 
 func compareFloat(a, b float64) int {

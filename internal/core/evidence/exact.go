@@ -97,6 +97,8 @@ var stirling = [...]float64{
 	1.0 / 12, -1.0 / 360, 1.0 / 1260, -1.0 / 1680, 1.0 / 1188, -691.0 / 360360, 1.0 / 156,
 }
 
+const halfLn2Pi = 0.91893853320467274178032973640561763986139747363778
+
 // lnGamma is ln Γ(x) for x > 0: Stirling's series, shifted to x ≥ 12 where it is exact.
 func lnGamma(x float64) float64 {
 	shift := 1.0
@@ -109,6 +111,5 @@ func lnGamma(x float64) float64 {
 	for i := len(stirling) - 1; i >= 0; i-- {
 		series = float64(series*inverse) + stirling[i]
 	}
-	const halfLn2Pi = 0.91893853320467274178032973640561763986139747363778
 	return (float64((x-0.5)*ln(x)) - x) + halfLn2Pi + series/x - ln(shift)
 }

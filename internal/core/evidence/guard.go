@@ -34,11 +34,7 @@ type Guard struct {
 
 // NewGuard starts a guard. relative is brought into [0, MaxRate-1], absolute into [0, MaxDelta].
 func NewGuard(relative, absolute float64) Guard {
-	if !(relative > 0) {
-		relative = 0
-	}
-	relative = min(relative, MaxRate-1)
-	absolute = cleanDelta(absolute)
+	relative, absolute = cleanRelative(relative), cleanDelta(absolute)
 	g := Guard{Relative: relative, Absolute: absolute, AnyHarm: NewHarmRate(1)}
 	if relative > 0 {
 		g.HarmRate = NewHarmRate(1 + relative)
@@ -54,6 +50,13 @@ func NewGuard(relative, absolute float64) Guard {
 		g.NoWorseRecent = NewRecentNoWorse(absolute)
 	}
 	return g
+}
+
+func cleanRelative(relative float64) float64 {
+	if !(relative > 0) {
+		return 0
+	}
+	return min(relative, MaxRate-1)
 }
 
 // Add weighs one interval in every process.

@@ -16,7 +16,7 @@ import (
 )
 
 // mathExact are the functions of package math whose result does not depend on the architecture.
-var mathExact = []string{"Abs", "Floor", "Frexp", "Inf", "IsInf", "IsNaN", "Ldexp", "Max", "NaN", "Trunc", "Float64bits"}
+var mathExact = []string{"Abs", "Floor", "Frexp", "Inf", "IsInf", "IsNaN", "Ldexp", "Max", "NaN", "Trunc", "Sqrt", "Float64bits", "Float64frombits"}
 
 // The same rows must give the same bits everywhere: no elementary function of package math, and
 // no product of floats that a compiler could fuse with a sum (also across statements, so every
