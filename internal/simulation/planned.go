@@ -1,0 +1,123 @@
+package simulation
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/core/outcome"
+	"github.com/seatrial/seatrial/internal/core/trial"
+)
+
+// The table of whole trials: the default plan, as it is without any setting.
+const (
+	planTableName = "plan"
+	planInterval  = time.Duration(trial.DefaultInterval)
+	planMinutes   = 240
+)
+
+// planned is a trial under way, with the minutes in which things happened.
+type planned struct {
+	spec  trial.Spec
+	state trial.State
+}
+
+func newPlanned() *planned {
+	spec := trial.Normalize(trial.Spec{Name: "simulated", Flag: "simulated", Treatment: "on", Control: "off"})
+	return &planned{spec: spec, state: trial.Start(spec, 1, time.Unix(0, 0).UTC())}
+}
+
+// over reports whether nothing will be decided any more; the watch after a promotion is left out.
+func (p *planned) over() bool { return p.state.Ended() || !p.state.PromotedAt.IsZero() }
+
+func (p *planned) rolledBack() bool { return p.state.Result == trial.ResultRolledBack }
+
+func planTable() Table {
+	healthy := constant(baseErrors)
+	t := Table{Name: planTableName, Minutes: planMinutes, Reps: 400,
+		Title: "Whole trials at the default plan (1% 5 min, 5% 10 min, 25% 15 min, 50% until safe), 6000 requests a minute, each of another user; errors and latency"}
+	t.columns = []column{
+		plannedColumn("A/A 0.5%", healthy, healthy, undistorted),
+		plannedColumn("A/A 2%", constant(0.02), constant(0.02), undistorted),
+		plannedColumn("A/A incident 2% min 31-60", incident(baseErrors, 0.02), incident(baseErrors, 0.02), undistorted),
+		plannedColumn("0.7%", constant(0.007), healthy, undistorted),
+		plannedColumn("1%", constant(0.01), healthy, undistorted),
+		plannedColumn("2%", constant(0.02), healthy, undistorted),
+		plannedColumn("5%", constant(0.05), healthy, undistorted),
+		plannedColumn("p99 +20%", healthy, healthy, tailSlower),
+		plannedColumn("all 1.2x slower", healthy, healthy, allSlower),
+	}
+	t.rows = []row{
+		plannedRow("S-back", "rolled back", (*planned).rolledBack),
+		plannedRow("S-held", "held at least once", func(p *planned) bool { return p.state.Phase == trial.PhaseHolding }),
+		plannedRow("S-promoted", "promoted", func(p *planned) bool { return !p.state.PromotedAt.IsZero() }),
+	}
+	return t
+}
+
+func plannedRow(key, name string, happened func(*planned) bool) row {
+	return row{key: key, name: name, start: func() rule {
+		return func(rep *repetition, _ *observation) bool { return happened(rep.planned) }
+	}}
+}
+
+// plannedColumn draws a trial's intervals under the share that it has come to, and lets it decide.
+func plannedColumn(name string, treatment, control function, distort func(float64) float64) column {
+	base, treated := newLatencies(undistorted), newLatencies(distort)
+	return column{name, func(*rand.Rand) world {
+		return func(rep *repetition) (o observation) {
+			if rep.planned == nil {
+				rep.planned = newPlanned()
+			}
+			p := rep.planned
+			if p.over() {
+				return o
+			}
+			iv := outcome.Interval{Seq: p.state.Seq + 1, Step: p.state.Step, From: rep.at().Add(-planInterval), To: rep.at()}
+			share := float64(p.spec.Steps[p.state.Step].Share) / flag.TotalWeight
+			requests := uint64(requestsMinute * planInterval / time.Minute)
+			n := binomial(rep.r, requests, share)
+			m := binomial(rep.r, requests-n, min(share/(1-share), 1))
+			iv.Treatment = arm(rep.r, n, treatment(rep.minute()), treated)
+			iv.Control = arm(rep.r, m, control(rep.minute()), base)
+			p.state, _ = trial.Next(p.spec, p.state, trial.IntervalClosed{Interval: iv})
+			return o
+		}
+	}}
+}
+
+// arm draws the outcomes of n requests, each of a user who was not there before.
+func arm(r *rand.Rand, n uint64, errors float64, l *latencies) outcome.Arm {
+	bad := binomial(r, n, errors)
+	t := l.draw(r, n)
+	return outcome.Arm{Requests: n, Bad: bad, NewUnits: n, AtRiskUnits: n, BadUnits: bad, Latency: t.histogram()}
+}
+
+// histogram puts each bucket's values into the last of the finer buckets that it consists of, so
+// that they are above the same edges.
+func (t *timings) histogram() outcome.Histogram {
+	const finer = 1 << outcome.Scale / bucketsOctave
+	var h outcome.Histogram
+	first, last := 0, buckets-1
+	for first < buckets && t.buckets[first] == 0 {
+		first++
+	}
+	if first == buckets {
+		return h
+	}
+	for t.buckets[last] == 0 {
+		last--
+	}
+	h.Offset = int32(finer*(firstBucket+first+1) - 1)
+	h.Counts = make([]uint64, finer*(last-first)+1)
+	for k := first; k <= last; k++ {
+		h.Counts[finer*(k-first)] = t.buckets[k]
+	}
+	h.Sum = t.sum
+	return h
+}
+
+func (p *planned) String() string {
+	return fmt.Sprintf("step %d, %s: %s", p.state.Step, p.state.Phase, p.state.Why)
+}
