@@ -11,8 +11,9 @@ const maxUnits = 262_144
 
 // ledger remembers which units a trial has met, so that each is counted once: when it is new,
 // once per epoch while it is at risk (active, and without a bad event in any earlier epoch), and
-// once ever when its first bad event comes. An epoch ends with each flush and with each step of
-// the trial.
+// once ever when its first bad event comes. It does the same for each event that the trial counts:
+// once per epoch while the unit has not had it, and once ever when it has. An epoch ends with each
+// flush and with each step of the trial.
 //
 // Memory is bounded by keeping only units whose hash is below a threshold, which is halved
 // whenever the ledger is full. The hash is independent of the one that assigns units to arms, so
@@ -21,34 +22,54 @@ const maxUnits = 262_144
 // It is not safe for concurrent use, and does not know which arm a unit is in: within a trial a
 // unit never changes it.
 type ledger struct {
-	units     map[uint64]uint32 // hash → last epoch active, times 2, plus 1 after a bad event
+	units     map[uint64]unit // by hash
 	capacity  int
 	threshold uint64 // hashes above it are not kept
 	epoch     uint32 // from 1
 }
 
+// unit is what is remembered of one: no larger than the space that the map pads it to.
+type unit struct {
+	seen   uint32 // last epoch active, times 2, plus 1 after a bad event
+	events eventSet
+}
+
+// eventSet is a set of events of a trial, by their place in its list: a bit each.
+type eventSet uint16
+
+func (e eventSet) has(i int) bool { return e>>i&1 == 1 }
+
 func newLedger(capacity int) ledger {
-	return ledger{units: map[uint64]uint32{}, capacity: capacity, threshold: math.MaxUint64, epoch: 1}
+	return ledger{units: map[uint64]unit{}, capacity: capacity, threshold: math.MaxUint64, epoch: 1}
 }
 
 // sighting says what one request of a unit adds to the counts.
-type sighting struct{ isNew, atRisk, firstBad bool }
+type sighting struct {
+	isNew, atRisk, firstBad bool
+	// mayHave and has are the counted events for which the unit is at risk, and which it has for
+	// the first time.
+	mayHave, has eventSet
+}
 
-// see notes a request of the unit with that hash, and whether it went wrong.
-func (l *ledger) see(hash uint64, bad bool) sighting {
+// see notes a request of the unit with that hash, whether it went wrong, and which events it had.
+func (l *ledger) see(hash uint64, bad bool, events eventSet) sighting {
 	entry, known := l.units[hash]
 	if !known && !l.admit(hash) {
 		return sighting{}
 	}
-	wasBad := entry&1 == 1
+	wasBad, wasActive := entry.seen&1 == 1, entry.seen>>1 == l.epoch
 	s := sighting{
 		isNew:    !known,
-		atRisk:   !wasBad && entry>>1 != l.epoch,
+		atRisk:   !wasBad && !wasActive,
 		firstBad: !wasBad && bad,
+		has:      events &^ entry.events,
 	}
-	next := l.epoch<<1 | entry&1
+	if !wasActive {
+		s.mayHave = ^entry.events
+	}
+	next := unit{l.epoch<<1 | entry.seen&1, entry.events | events}
 	if bad {
-		next |= 1
+		next.seen |= 1
 	}
 	if next != entry {
 		l.units[hash] = next
@@ -56,12 +77,18 @@ func (l *ledger) see(hash uint64, bad bool) sighting {
 	return s
 }
 
-// spoil notes a bad event that came too late for the step it belongs to: it is not counted, but
-// the unit is no longer at risk.
-func (l *ledger) spoil(hash uint64) {
-	if entry, known := l.units[hash]; known {
-		l.units[hash] = entry | 1
+// spoil notes a bad event, and events of the trial, that came too late for the step they belong
+// to: they are not counted, but the unit is no longer at risk.
+func (l *ledger) spoil(hash uint64, bad bool, events eventSet) {
+	entry, known := l.units[hash]
+	if !known {
+		return
 	}
+	if bad {
+		entry.seen |= 1
+	}
+	entry.events |= events
+	l.units[hash] = entry
 }
 
 // admit makes room for one more unit; false if the unit is not among those that are kept.

@@ -12,24 +12,38 @@ import (
 type model struct {
 	known, wasBad map[string]bool // ever
 	active        map[string]bool // in this epoch
+	had           map[string]eventSet
 }
 
 func newModel() *model {
-	return &model{known: map[string]bool{}, wasBad: map[string]bool{}, active: map[string]bool{}}
+	return &model{known: map[string]bool{}, wasBad: map[string]bool{}, active: map[string]bool{}, had: map[string]eventSet{}}
 }
 
-func (m *model) see(unit string, bad bool) sighting {
+func (m *model) see(unit string, bad bool, events eventSet) sighting {
 	s := sighting{
 		isNew:    !m.known[unit],
 		atRisk:   !m.wasBad[unit] && !m.active[unit],
 		firstBad: !m.wasBad[unit] && bad,
 	}
+	for bit := eventSet(1); bit != 0; bit <<= 1 {
+		if had := m.had[unit]&bit != 0; !had && !m.active[unit] {
+			s.mayHave |= bit
+		}
+		if had := m.had[unit]&bit != 0; !had && events&bit != 0 {
+			s.has |= bit
+		}
+	}
+	m.had[unit] |= events
 	m.known[unit], m.active[unit] = true, true
 	m.wasBad[unit] = m.wasBad[unit] || bad
 	return s
 }
 
 func (m *model) nextEpoch() { m.active = map[string]bool{} }
+
+func drawEvents(t *rapid.T) eventSet {
+	return eventSet(rapid.SampledFrom([]uint16{0, 0, 0, 1, 2, 5, 1 << 15}).Draw(t, "events"))
+}
 
 func TestLedgerCountsAsTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -43,14 +57,17 @@ func TestLedgerCountsAsTheModel(t *testing.T) {
 				l.nextEpoch()
 				m.nextEpoch()
 			case 1:
-				l.spoil(unitHash("s", unit))
+				bad, events := rapid.Bool().Draw(t, "bad"), drawEvents(t)
+				l.spoil(unitHash("s", unit), bad, events)
 				if m.known[unit] {
-					m.wasBad[unit] = true
+					m.wasBad[unit] = m.wasBad[unit] || bad
+					m.had[unit] |= events
 				}
 			default:
 				bad := rapid.IntRange(0, 3).Draw(t, "bad") == 0
-				if got, want := l.see(unitHash("s", unit), bad), m.see(unit, bad); got != want {
-					t.Fatalf("unit %s, bad %v: %+v, want %+v", unit, bad, got, want)
+				events := drawEvents(t)
+				if got, want := l.see(unitHash("s", unit), bad, events), m.see(unit, bad, events); got != want {
+					t.Fatalf("unit %s, bad %v, events %b: %+v, want %+v", unit, bad, events, got, want)
 				}
 			}
 		}
@@ -75,8 +92,8 @@ func TestLedgerThinsWithoutBias(t *testing.T) {
 			}
 			unit := fmt.Sprint(rapid.IntRange(0, 99).Draw(t, "unit"))
 			bad := rapid.Bool().Draw(t, "bad")
-			hash := unitHash("s", unit)
-			notes = append(notes, note{hash, l.see(hash, bad), m.see(unit, bad)})
+			hash, events := unitHash("s", unit), drawEvents(t)
+			notes = append(notes, note{hash, l.see(hash, bad, events), m.see(unit, bad, events)})
 			if len(l.units) > capacity {
 				t.Fatalf("%d units, capacity %d", len(l.units), capacity)
 			}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/outcome"
 )
 
@@ -113,6 +114,7 @@ func encodeReport(id *identity, r *report) []byte {
 				p.durations(r, window)
 				p.bads(r, window)
 				p.units(r, window)
+				p.measures(r, window)
 			}
 			if len(r.seen) > 0 {
 				p.sightings(r, window)
@@ -140,17 +142,23 @@ func (r *report) eachArm(visit func(s *seriesReport, a arm, counts *outcome.Arm)
 	}
 }
 
-// metric writes a Metric whose data is of the kind that field says.
+// metric writes a Metric whose data is of the kind that field says; sums of it only grow.
 func (p *wire) metric(name, unit string, field int, points func()) {
+	p.anyMetric(name, unit, field, func() {
+		points()
+		if field == fieldSum {
+			p.varint(3, 1) // monotonic
+		}
+	})
+}
+
+func (p *wire) anyMetric(name, unit string, field int, data func()) {
 	p.message(2, func() {
 		p.text(1, name)
 		p.text(3, unit)
 		p.message(field, func() {
-			points()
+			data()
 			p.varint(2, deltaTemporality)
-			if field == fieldSum {
-				p.varint(3, 1) // monotonic
-			}
 		})
 	})
 }
@@ -224,6 +232,57 @@ func (p *wire) unitCount(s *seriesReport, a arm, state string, n uint64, w windo
 		p.sum(s, a, n, w)
 		p.attribute(7, outcome.AttrUnitState, state)
 	})
+}
+
+// measures writes what was counted of tracked events, if any: all the numbers of one together, so
+// that the receiver can tell when it has them all.
+func (p *wire) measures(r *report, w window) {
+	points := func(values bool) (data func(), some bool) {
+		r.eachMeasure(values, func(*seriesReport, arm, *outcome.Measure) { some = true })
+		return func() {
+			r.eachMeasure(values, func(s *seriesReport, a arm, m *outcome.Measure) { p.measure(s, a, m, values, w) })
+		}, some
+	}
+	if data, some := points(false); some {
+		p.metric(outcome.MetricEvents, "{event}", fieldSum, data)
+	}
+	if data, some := points(true); some {
+		p.anyMetric(outcome.MetricValues, "1", fieldSum, data)
+	}
+}
+
+// eachMeasure calls visit for what was counted of tracked values, or else of events.
+func (r *report) eachMeasure(values bool, visit func(s *seriesReport, a arm, m *outcome.Measure)) {
+	r.eachArm(func(s *seriesReport, a arm, _ *outcome.Arm) {
+		for i := range s.measures[a] {
+			m := &s.measures[a][i]
+			if m.Of > 0 && values == (s.events[i].Count == flag.CountValues) {
+				visit(s, a, m)
+			}
+		}
+	})
+}
+
+// measure writes the points of one measure.
+func (p *wire) measure(s *seriesReport, a arm, m *outcome.Measure, values bool, w window) {
+	point := func(what string, number func()) {
+		p.message(1, func() {
+			p.fixed(2, w.from)
+			p.fixed(3, w.to)
+			number()
+			p.series(7, s, a)
+			p.attribute(7, outcome.AttrEvent, m.Name)
+			p.attribute(7, outcome.AttrMeasure, what)
+		})
+	}
+	if !values {
+		point(outcome.MeasureOf, func() { p.fixed(6, m.Of) })
+		point(outcome.MeasureBad, func() { p.fixed(6, m.Bad) })
+		return
+	}
+	point(outcome.MeasureOf, func() { p.double(4, float64(m.Of)) })
+	point(outcome.MeasureSum, func() { p.double(4, m.Sum) })
+	point(outcome.MeasureSumSquares, func() { p.double(4, m.SumSquares) })
 }
 
 // sightings writes which flags were evaluated.

@@ -44,7 +44,8 @@ func (a arm) name() string {
 
 // outcomes counts the outcomes of all trials since the last flush.
 type outcomes struct {
-	mixed atomic.Uint64
+	mixed    atomic.Uint64
+	unusable atomic.Uint64 // tracked values that could not be counted
 
 	mu     sync.Mutex
 	trials map[string]*tally // by attempt of a trial
@@ -70,6 +71,7 @@ type series struct {
 // hash, so one lock guards a unit's history and the counts that it changes.
 type tally struct {
 	shards []shard
+	events []flag.Event // what is counted of tracked events, at most flag.MaxEvents
 }
 
 // shard is one part of a tally.
@@ -85,6 +87,7 @@ type shard struct {
 type versionCounts struct {
 	version   string
 	arms      [arms]outcome.Arm
+	measures  [arms][]outcome.Measure // as tally.events; nil: none yet
 	exemplars []outcome.Exemplar
 }
 
@@ -105,8 +108,8 @@ var shardCount = func() int {
 	return n
 }()
 
-func newTally(version string) *tally {
-	t := &tally{shards: make([]shard, shardCount)}
+func newTally(version string, events []flag.Event) *tally {
+	t := &tally{shards: make([]shard, shardCount), events: events[:min(len(events), flag.MaxEvents)]}
 	for i := range t.shards {
 		t.shards[i].ledger = newLedger(maxUnits / shardCount)
 		t.shards[i].current = version
@@ -167,13 +170,14 @@ func (o *outcomes) findSeries(s *snapshot, ref *eval.TrialRef) *series {
 		return found
 	}
 	attempt := attemptOf(ref.Version)
+	variants, events := s.allocated(ref)
 	t := o.trials[attempt]
 	if t == nil {
 		// An evaluation in a snapshot that was just replaced may come first.
-		t = newTally(cmp.Or(o.live[attempt], ref.Version))
+		t = newTally(cmp.Or(o.live[attempt], ref.Version), events)
 		o.trials[attempt] = t
 	}
-	found := &series{ref: *ref, variants: s.variantsOf(ref), tally: t, lastUsed: time.Now()}
+	found := &series{ref: *ref, variants: variants, tally: t, lastUsed: time.Now()}
 	for a := range arms {
 		found.telemetry[a] = newTelemetry(s.set.Environment, ref, found.variants[a])
 	}
@@ -181,14 +185,14 @@ func (o *outcomes) findSeries(s *snapshot, ref *eval.TrialRef) *series {
 	return found
 }
 
-// variantsOf gives the variants of the arms of a trial.
-func (s *snapshot) variantsOf(ref *eval.TrialRef) [arms]string {
+// allocated gives the variants of the arms of a trial, and which events it counts.
+func (s *snapshot) allocated(ref *eval.TrialRef) ([arms]string, []flag.Event) {
 	for i := range s.set.Allocations {
 		if a := &s.set.Allocations[i]; a.Version == ref.Version {
-			return [arms]string{a.Treatment, a.Control}
+			return [arms]string{a.Treatment, a.Control}, a.Events
 		}
 	}
-	return [arms]string{}
+	return [arms]string{}, nil
 }
 
 // observation is the end of one unit of work.
@@ -198,11 +202,13 @@ type observation struct {
 	at      time.Time
 	traceID trace.TraceID // zero: no exemplar
 	spanID  trace.SpanID
+	tracked []tracked
 }
 
 // record counts the end of a unit of work for one arm. An empty key counts as a request of
 // nobody.
 func (s *series) record(a arm, key string, seen *observation) {
+	had := seen.had(s.tally.events)
 	hash := rand.Uint64()
 	if key != "" {
 		hash = unitHash(s.ref.Salt, key)
@@ -217,9 +223,11 @@ func (s *series) record(a arm, key string, seen *observation) {
 		to.Bad++
 	}
 	to.Latency.Record(seen.seconds)
+	var first sighting
 	if key != "" {
-		part.count(to, hash, s.ref.Version, seen.bad)
+		first = part.count(to, hash, s.ref.Version, seen.bad, had)
 	}
+	counts.addEvents(a, s.tally.events, seen, had, first)
 	if seen.bad && a == treatment && seen.traceID.IsValid() {
 		counts.exemplars = outcome.AddExemplars(counts.exemplars, outcome.Exemplar{
 			TraceID: seen.traceID.String(), SpanID: seen.spanID.String(), Time: seen.at, Seconds: seen.seconds,
@@ -229,22 +237,24 @@ func (s *series) record(a arm, key string, seen *observation) {
 
 // count adds a request to the counts of units. What ends under a step that is over no longer
 // counts units, so that no unit is at risk under one step and bad under another.
-func (p *shard) count(to *outcome.Arm, hash uint64, version string, bad bool) {
+func (p *shard) count(to *outcome.Arm, hash uint64, version string, bad bool, had eventSet) sighting {
 	if version != p.current {
-		if bad {
-			p.ledger.spoil(hash)
+		if bad || had != 0 {
+			p.ledger.spoil(hash, bad, had)
 		}
-		return
+		return sighting{}
 	}
-	s := p.ledger.see(hash, bad)
-	add := func(n *uint64, yes bool) {
-		if yes {
-			*n++
-		}
+	s := p.ledger.see(hash, bad, had)
+	addIf(&to.NewUnits, s.isNew)
+	addIf(&to.AtRiskUnits, s.atRisk)
+	addIf(&to.BadUnits, s.firstBad)
+	return s
+}
+
+func addIf(n *uint64, yes bool) {
+	if yes {
+		*n++
 	}
-	add(&to.NewUnits, s.isNew)
-	add(&to.AtRiskUnits, s.atRisk)
-	add(&to.BadUnits, s.firstBad)
 }
 
 func (p *shard) countsOf(version string) *versionCounts {
@@ -268,7 +278,9 @@ type seriesReport struct {
 	ref       eval.TrialRef
 	variants  [arms]string
 	arms      [arms]outcome.Arm
-	exemplars []outcome.Exemplar // of the treatment
+	events    []flag.Event
+	measures  [arms][]outcome.Measure // as events; nil: none
+	exemplars []outcome.Exemplar      // of the treatment
 }
 
 // take gives all counts since the last call and starts anew. Reports do not overlap in time and
@@ -291,7 +303,7 @@ func (o *outcomes) take(now time.Time) report {
 	}
 	for version, s := range o.series {
 		if got := taken[version]; got != nil {
-			got.ref, got.variants, s.lastUsed = s.ref, s.variants, now
+			got.ref, got.variants, got.events, s.lastUsed = s.ref, s.variants, s.tally.events, now
 			r.series = append(r.series, *got)
 		} else if o.live[attemptOf(version)] != version && now.Sub(s.lastUsed) > endedKept {
 			delete(o.series, version)
@@ -323,6 +335,7 @@ func (t *tally) take(into map[string]*seriesReport) {
 func (r *seriesReport) merge(c *versionCounts) {
 	for a := range r.arms {
 		r.arms[a].Merge(&c.arms[a])
+		r.measures[a] = addMeasures(r.measures[a], c.measures[a])
 	}
 	r.exemplars = outcome.AddExemplars(r.exemplars, c.exemplars...)
 }

@@ -8,9 +8,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"iter"
 	mathrand "math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -20,6 +20,7 @@ const (
 	// lost: counts stay with the trials and go with a later flush, since they add up.
 	maxQueued     = 8
 	maxSeries     = 500              // in one request: some megabytes at most
+	maxCounted    = 4_000            // events of arms in one request, for the same reason
 	reportTimeout = 30 * time.Second // for one attempt
 	maxRefusals   = 8                // answers 5xx, other than "later", to one flush
 )
@@ -83,7 +84,7 @@ func (c *Client) flush(all bool) bool {
 	if len(counted.series) > 0 || len(r.queue) == 0 { // a full queue has no room for what can wait
 		seen = c.takeSeen(&r.seen, now, all)
 	}
-	for part := range slices.Chunk(counted.series, maxSeries) {
+	for part := range chunks(counted.series) {
 		r.enqueue(&report{counted.from, counted.to, part, seen})
 		seen = nil
 	}
@@ -91,6 +92,23 @@ func (c *Client) flush(all bool) bool {
 		r.enqueue(&report{from: counted.from, to: counted.to, seen: seen})
 	}
 	return true
+}
+
+// chunks divides what was counted into reports of a size that receivers take.
+func chunks(list []seriesReport) iter.Seq[[]seriesReport] {
+	return func(yield func([]seriesReport) bool) {
+		for len(list) > 0 {
+			n, counted := 0, 0
+			for n < len(list) && n < maxSeries && counted < maxCounted {
+				counted += len(list[n].measures[treatment]) + len(list[n].measures[control])
+				n++
+			}
+			if !yield(list[:n]) {
+				return
+			}
+			list = list[n:]
+		}
+	}
 }
 
 // enqueue encodes a report to be sent. r.mu is held.

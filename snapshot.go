@@ -20,6 +20,8 @@ type snapshot struct {
 	policy map[string]*policyFlag
 	seen   sightings        // the other part that changes
 	about  map[string]about // by flag; most flags have nothing of the kind
+	// counted are the names of tracked events that some trial is judged by.
+	counted map[string]struct{}
 	// behind are the segments that have not got the member list which the set names.
 	behind []string
 	// problems are what is passed over in the set: fault programs and policies that cannot be
@@ -55,6 +57,12 @@ func (s *snapshot) indexAbout() {
 	for i := range s.set.Allocations {
 		if a := &s.set.Allocations[i]; s.about[a.Flag].version == "" {
 			s.about[a.Flag] = about{version: a.Version}
+		}
+		for _, e := range s.set.Allocations[i].Events {
+			if s.counted == nil {
+				s.counted = map[string]struct{}{}
+			}
+			s.counted[e.Name] = struct{}{}
 		}
 	}
 	for i := range s.set.Flags {

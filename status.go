@@ -46,6 +46,9 @@ type Status struct {
 	ReportsQueued, ReportsDropped int
 	// Mixed counts units of work that met both arms of one trial and so belong to neither.
 	Mixed uint64
+	// Unusable counts values given to [Client.Track] that no guardrail can count: not finite, over
+	// 10^12 or below -10^12, or under too many names.
+	Unusable uint64
 }
 
 // Status gives the client's state of the moment.
@@ -67,7 +70,7 @@ func (c *Client) Status() Status {
 		s.State = StateClosed
 	}
 	s.FaultsAllowed = c.faultsLive()
-	s.Mixed = c.outcomes.mixed.Load()
+	s.Mixed, s.Unusable = c.outcomes.mixed.Load(), c.outcomes.unusable.Load()
 	if c.reports != nil {
 		s.ReportsQueued, s.ReportsDropped = c.reports.counts()
 	}

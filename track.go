@@ -36,13 +36,18 @@ func (c *Client) Track(ctx context.Context, name string, value float64, attribut
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	where := scopeOf(ctx)
+	inWork := where != nil && where.work != nil && where.work.client == c
+	if inWork {
+		c.count(where.work, name, value)
+	}
 	span, logger := trace.SpanFromContext(ctx), c.config.events
 	logs := logger != nil && logger.Enabled(ctx, log.EnabledParameters{Severity: log.SeverityInfo, EventName: trackEvent})
 	if !logs && !span.IsRecording() {
 		return
 	}
 	all := append([]attribute.KeyValue{attribute.String(attrTrackName, name), attribute.Float64(attrTrackValue, value)}, attributes...)
-	if where := scopeOf(ctx); where != nil && where.work != nil && where.work.client == c {
+	if inWork {
 		all = append(all, where.work.arms()...)
 	}
 	if span.IsRecording() {

@@ -27,6 +27,7 @@ type Work struct {
 
 	mu        sync.Mutex
 	ended     bool
+	tracked   []tracked // under names that trials count
 	exposures []exposure
 	room      [2]exposure // where exposures begins: most units of work meet no more
 }
@@ -94,7 +95,7 @@ func (w *Work) end(took time.Duration, bad bool) {
 	if !first || len(exposures) == 0 || w.client.reports == nil || w.client.closed.Load() {
 		return
 	}
-	seen := observation{seconds: took.Seconds(), bad: bad, at: w.began.Add(took)}
+	seen := observation{seconds: took.Seconds(), bad: bad, at: w.began.Add(took), tracked: w.checkTracked()}
 	if bad && w.origin.IsSampled() {
 		seen.traceID, seen.spanID = w.origin.TraceID(), w.origin.SpanID()
 	}

@@ -344,7 +344,7 @@ func TestOutcomesCountAsTheModel(t *testing.T) {
 				m = newModel()
 				models["f"] = m
 			}
-			s := m.see(user, bad)
+			s := m.see(user, bad, 0)
 			key := r.Trial.Version + " " + a.name()
 			w := want[key]
 			w.add(s, bad)

@@ -1,12 +1,30 @@
 package outcome
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
 
 // MaxMeasures bounds the measures of one arm.
 const MaxMeasures = 32
+
+// MaxValue is the largest magnitude of a tracked value, of one unit of work. Above it a value is
+// taken for a mistake; below it sums of squares stay far from overflow.
+const MaxValue = 1e12
+
+// Possible reports whether the numbers can be those of Of values, or of Bad events among Of: no
+// count over 2^53, no value over [MaxValue], no sum larger than the sum of squares allows
+// (Cauchy-Schwarz).
+func (m *Measure) Possible() bool {
+	of := float64(m.Of)
+	if m.Of > 1<<53 || m.Bad > m.Of || math.IsNaN(m.Sum) || !(m.SumSquares >= 0) {
+		return false
+	}
+	const rounding = 1 + 1e-9
+	return math.Abs(m.Sum) <= float64(of*MaxValue) && m.SumSquares <= float64(of*MaxValue*MaxValue)*rounding &&
+		float64(m.Sum*m.Sum) <= float64(of*m.SumSquares)*rounding
+}
 
 // FindMeasure gives the measure of a name among measures sorted by name; zero if there is none.
 func FindMeasure(list []Measure, name string) Measure {

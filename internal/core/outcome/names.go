@@ -25,6 +25,23 @@ const (
 	UnitAtRisk    = "at_risk"
 	UnitBad       = "bad"
 
+	// MetricEvents is a monotonic delta sum, unit {event}: of each event that the trial counts
+	// (AttrEvent) how often it came, and of how many, told apart by AttrMeasure (MeasureOf,
+	// MeasureBad). Both points are always sent.
+	MetricEvents = "seatrial.outcome.events"
+	// MetricValues is a delta sum of doubles, not monotonic since values may be negative: of each
+	// tracked value (AttrEvent) how many there were, their sum and the sum of their squares, told
+	// apart by AttrMeasure (MeasureOf, MeasureSum, MeasureSumSquares). All three points are always
+	// sent.
+	MetricValues = "seatrial.outcome.values"
+
+	AttrEvent         = "seatrial.event.name"
+	AttrMeasure       = "seatrial.measure"
+	MeasureOf         = "of"
+	MeasureBad        = "bad"
+	MeasureSum        = "sum"
+	MeasureSumSquares = "sum_squares"
+
 	// MetricSeen is a monotonic delta sum of value 1, unit {flag}: the flag was evaluated in the
 	// report's time and gave the variant; how often is not told. It carries AttrSeenFlag and,
 	// unless it gave the code's default, AttrSeenVariant.
