@@ -84,6 +84,10 @@ func contract() []output {
 		{command: "trace get", columns: spanColumns, json: api.Trace{}, note: "OFFSET and DURATION are milliseconds. Parents come before their children."},
 		{command: "eval", names: append(rowNames(evaluationDetails(api.Evaluation{})), "PART NAME, one for each step of the explanation"), json: api.Evaluation{},
 			note: "With `--file` JSON is one line: `flag`, `value`, `variant`, `reason`, `errorCode`, `metadata`; with `--requests` one line for each request."},
+		{command: "halt", columns: haltColumns, json: api.Halted{}, note: "A row for each trial that was found running; RESULT is aborted, or running if it could not be stopped."},
+		{command: "verdict", columns: verdictColumns, json: verdictOutput{},
+			note: "A row for each interval, up to and including it; the columns of the file that are not counts follow at the end. Logs are natural logarithms of e-values. " +
+				"Exits with 0 if safe, 3 if harmful, 5 if undecided or without data."},
 		{command: "version", names: rowNames(versionDetails(buildInfo{})), json: buildInfo{}},
 	}
 	for _, verb := range []string{"create", "set", "enable", "disable"} {

@@ -14,9 +14,9 @@ const (
 	exitDone        = 0   // done, promoted, survived
 	exitError       = 1   // anything else
 	exitUsage       = 2   // the command line is wrong
-	exitStopped     = 3   // rolled back, aborted, weakness found
+	exitStopped     = 3   // rolled back, aborted, weakness found, harmful
 	exitAuth        = 4   // no token, a wrong one, or one that may not
-	exitTimeout     = 5   // still running
+	exitTimeout     = 5   // still running, or undecided
 	exitConflict    = 6   // somebody else was faster, or it exists already
 	exitInterrupted = 130 // by a signal
 )
