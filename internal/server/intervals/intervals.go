@@ -10,14 +10,16 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/outcome"
 )
 
 // Limits bound an [Accumulator]; zero fields mean the default.
 type Limits struct {
-	MaxTrials int // trials expected at once, default 1024
+	MaxTrials int // trials expected at once, default [flag.MaxAllocations]: as many as can run
 	// MaxSeries is the number of series remembered per trial in order to recognise duplicates,
-	// default 65 536: six and a half thousand processes. Above it, the quarter that was silent
+	// default 65 536: six and a half thousand processes, or 1,500 if the trial counts 16 events.
+	// Above it, the quarter that was silent
 	// longest is forgotten; no point is lost by that, but a very late duplicate would count.
 	MaxSeries int
 }
@@ -46,6 +48,7 @@ type open struct {
 type window struct {
 	end     int64 // of the last accepted point, Unix nanoseconds
 	touched uint64
+	partial *partial // the last measure; nil: the series is of another kind
 }
 
 // Stats count points since the start. Every point that was offered is in exactly one of them.
@@ -58,12 +61,15 @@ type Stats struct {
 	// Discarded is how many accepted points were in an open interval that was given up by
 	// Expect or Forget before anybody closed it.
 	Discarded uint64
+	// Incomplete is how many accepted points belong to measures whose other points never came, so
+	// that they do not count.
+	Incomplete uint64
 }
 
 // New returns an accumulator that expects no trial yet. Negative limits mean the default.
 func New(limits Limits) *Accumulator {
 	if limits.MaxTrials <= 0 {
-		limits.MaxTrials = 1024
+		limits.MaxTrials = flag.MaxAllocations
 	}
 	if limits.MaxSeries <= 0 {
 		limits.MaxSeries = 65536

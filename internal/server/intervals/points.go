@@ -15,13 +15,19 @@ type SeriesKey [16]byte
 // Point is one delta data point of an outcome metric, as the receiver decoded it.
 type Point struct {
 	Series SeriesKey
-	Metric string // one of outcome.MetricDuration, MetricBad, MetricUnits
+	// Metric is one of outcome.MetricDuration, MetricBad, MetricUnits, MetricEvents, MetricValues.
+	Metric string
 	// Trial, Version, Arm and UnitState are the attributes of these names.
 	Trial, Version, Arm, UnitState string
 	// Start and End bound the point, Unix nanoseconds, Start ≤ End.
 	Start, End int64
 	// Count is the value of a sum.
 	Count uint64
+	// Event and Measure are the attributes of points of outcome.MetricEvents and MetricValues. All
+	// points of one measure have the same Series, and count when all of the same time are there.
+	Event, Measure string
+	// Value is that of a measure's sum or sum of squares.
+	Value float64
 	// Latency is the value of outcome.MetricDuration; its count is the number of requests. The
 	// accumulator does not keep it.
 	Latency outcome.Histogram
@@ -58,6 +64,10 @@ func (a *Accumulator) add(p *Point) {
 	arm := o.arm(p.Arm)
 	if arm == nil || !arm.takes(p) {
 		a.stats.Invalid++
+		return
+	}
+	if isMeasure(p) {
+		a.addMeasure(o, arm, p)
 		return
 	}
 	last, known := o.series[p.Series]
@@ -107,6 +117,9 @@ func (a *arm) counter(p *Point) *uint64 {
 
 // takes reports whether the point belongs to the arm and leaves its counts within bounds.
 func (a *arm) takes(p *Point) bool {
+	if isMeasure(p) {
+		return partOf(p) != 0
+	}
 	if p.Metric == outcome.MetricDuration {
 		n := p.Latency.Count()
 		sum := a.Latency.Sum + p.Latency.Sum

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/outcome"
 	"github.com/seatrial/seatrial/internal/server/intervals"
 	"github.com/seatrial/seatrial/internal/server/traces"
@@ -30,12 +31,13 @@ const deltaTemporality = 1
 // Messages for the sender: what is wrong, and what to do.
 const (
 	reasonTemporality = "outcome metrics must have delta temporality: set the exporter's temporality preference to delta"
-	reasonShape       = "outcome metrics must be monotonic sums, and seatrial.outcome.duration an exponential histogram"
+	reasonShape       = "outcome metrics must be sums, monotonic but for seatrial.outcome.values, and seatrial.outcome.duration an exponential histogram"
 	reasonInstance    = "outcome metrics need the resource attribute service.instance.id: without it, points of two processes cannot be told apart"
 	reasonPoint       = "an outcome data point could not be decoded"
 	reasonWindow      = "outcome data points need a start time not after their time"
 	reasonCount       = "outcome counts must be whole numbers from 0 to 2^53, and the count of a histogram the sum of its at most 8192 buckets"
 	reasonScale       = "outcome histograms need a scale from 5 to 20, and a finite sum of seconds that is not negative"
+	reasonEvent       = "outcomes of events need the attributes seatrial.event.name (1 to 256 bytes) and seatrial.measure, and a number that is finite"
 	reasonArm         = "outcome data points need the attributes seatrial.trial, seatrial.version and seatrial.arm (treatment or control)"
 )
 
@@ -69,7 +71,7 @@ func (m *metric) fault() string {
 		return reasonShape
 	case m.temporality != deltaTemporality:
 		return reasonTemporality
-	case m.sum && !m.monotonic:
+	case m.sum && !m.monotonic && m.name != outcome.MetricValues:
 		return reasonShape
 	case m.instance == "":
 		return reasonInstance
@@ -105,7 +107,7 @@ func wanted(name string) bool {
 		return false
 	}
 	switch name {
-	case outcome.MetricDuration, outcome.MetricBad, outcome.MetricUnits:
+	case outcome.MetricDuration, outcome.MetricBad, outcome.MetricUnits, outcome.MetricEvents, outcome.MetricValues:
 		return true
 	}
 	return false // of a newer SDK
@@ -151,7 +153,7 @@ func (b *pointBuilder) finish(m *metric, raw *rawPoint) {
 	if reason == "" && m.histogram {
 		reason = raw.histogram(&p.Latency)
 	} else if reason == "" {
-		reason = raw.total(&p.Count)
+		reason = raw.number(&p)
 	}
 	if reason != "" {
 		b.reject(1, reason)
@@ -186,11 +188,30 @@ func (b *pointBuilder) identify(p *intervals.Point) string {
 			p.Arm = value
 		case outcome.AttrUnitState:
 			p.UnitState = value
+		case outcome.AttrEvent:
+			p.Event = value
+		case outcome.AttrMeasure:
+			p.Measure = value
 		}
 	}
 	if p.Trial == "" || p.Version == "" || p.Arm != outcome.ArmTreatment && p.Arm != outcome.ArmControl {
 		return reasonArm
 	}
+	return ""
+}
+
+// number reads the value of a sum: of a measure it may be any number.
+func (r *rawPoint) number(p *intervals.Point) string {
+	measure := p.Metric == outcome.MetricEvents || p.Metric == outcome.MetricValues
+	switch {
+	case measure && (p.Event == "" || len(p.Event) > flag.MaxMember):
+		return reasonEvent
+	case p.Metric != outcome.MetricValues || p.Measure == outcome.MeasureOf:
+		return r.total(&p.Count)
+	case math.IsNaN(r.value) || math.IsInf(r.value, 0):
+		return reasonEvent
+	}
+	p.Value = r.value
 	return ""
 }
 
@@ -233,7 +254,7 @@ func (r *rawPoint) addExemplar(trace traces.TraceID, span traces.SpanID, at uint
 }
 
 // seriesKey hashes the identity of a series. Attributes are sorted in place; every part has its
-// length in front, so that no two identities run together.
+// length in front, so that no two identities run together. The points of one measure are one.
 func seriesKey(m *metric, attributes []traces.Attribute) intervals.SeriesKey {
 	slices.SortStableFunc(attributes, func(a, b traces.Attribute) int { return cmp.Compare(a.Key, b.Key) })
 	buffer := make([]byte, 0, 512)
@@ -245,6 +266,9 @@ func seriesKey(m *metric, attributes []traces.Attribute) intervals.SeriesKey {
 	part(m.instance)
 	part(m.name)
 	for i := range attributes {
+		if attributes[i].Key == outcome.AttrMeasure {
+			continue
+		}
 		part(attributes[i].Key)
 		buffer = append(buffer, byte(attributes[i].Value.Kind()))
 		part(attributes[i].Value.String())
