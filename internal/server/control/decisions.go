@@ -48,7 +48,7 @@ func (s *Service) StoreDecision(ctx context.Context, d Decision) (TrialEntry, er
 		if err != nil {
 			return plan{}, err
 		}
-		row, err := intervalRow(entry, d.Interval, d.State)
+		row, err := intervalRow(&entry, d.Interval, &d.State, false)
 		if d.Reason != "" && d.Reason != d.State.Why {
 			why = d.Reason
 		}
@@ -99,63 +99,98 @@ func (s *Service) seen(ctx context.Context, name string, err error) error {
 	return err
 }
 
-func intervalRow(entry TrialEntry, iv *outcome.Interval, state trial.State) (*IntervalRow, error) {
+// intervalRow gives the row of an interval; with checkpoint it keeps the state.
+func intervalRow(entry *TrialEntry, iv *outcome.Interval, state *trial.State, checkpoint bool) (*IntervalRow, error) {
 	if iv == nil {
 		return nil, nil
 	}
 	row := &IntervalRow{Trial: entry.Spec.Name, Attempt: state.Attempt, Seq: iv.Seq, Revision: entry.Revision}
 	var err, err2 error
 	row.Interval, err = json.Marshal(iv)
-	row.State, err2 = json.Marshal(state)
+	if checkpoint {
+		row.State, err2 = json.Marshal(state)
+	}
 	if err = errors.Join(err, err2); err != nil {
 		return nil, &Error{Code: CodeInvalid, Message: fmt.Sprintf("interval %d of trial %q cannot be written as JSON: %v", iv.Seq, row.Trial, err), Err: err}
 	}
 	return row, nil
 }
 
-// RecordInterval journals an interval after which Next gave no action, with the state it led
-// to. revision is that of the TrialEntry whose state went into Next; CodeConflict if the trial
-// has been changed since or the interval is there already: read the trial again.
-func (s *Service) RecordInterval(ctx context.Context, name string, revision int64, iv outcome.Interval, state trial.State) error {
+// Record is an interval after which trial.Next gave no action, and the state it led to.
+type Record struct {
+	Trial string
+	// Revision is that of the TrialEntry whose state went into Next.
+	Revision int64
+	Interval outcome.Interval
+	// State must be what Next gave: it is shown, and after a restart computed again.
+	State trial.State
+}
+
+// RecordIntervals journals intervals of different trials in one transaction and gives an error,
+// or nil, for each: CodeConflict if the trial has been changed since or the interval is there
+// already (read the trial again), CodeInvalid if the state is a decision or follows nothing, and
+// what the store says.
+func (s *Service) RecordIntervals(ctx context.Context, records []Record) []error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	errs := make([]error, len(records))
 	if err := s.catchUp(ctx); err != nil {
-		return err
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
 	}
-	row, err := s.planInterval(name, revision, iv, state)
-	if err != nil {
-		return err
+	rows, of := s.planIntervals(records, errs)
+	for k, err := range s.cfg.Journal.AppendIntervals(ctx, rows) {
+		i := of[k]
+		if err != nil {
+			errs[i] = s.seen(ctx, records[i].Trial, err)
+			continue
+		}
+		// What Next makes of the state later it makes of its own copy, so that it can be shared.
+		s.setLive(records[i].Trial, liveTrial{revision: records[i].Revision, state: records[i].State})
 	}
-	if err := s.cfg.Journal.AppendInterval(ctx, *row); err != nil {
-		return s.seen(ctx, name, err)
-	}
-	// What Next makes of the state later it makes of its own copy, so that it can be shared.
-	s.setLive(name, liveTrial{revision: revision, state: state})
-	return nil
+	return errs
 }
 
-func (s *Service) planInterval(name string, revision int64, iv outcome.Interval, state trial.State) (*IntervalRow, error) {
+// planIntervals gives the rows to store, and of which record each is; the other records get
+// their error.
+func (s *Service) planIntervals(records []Record, errs []error) (rows []IntervalRow, of []int) {
+	rows, of = make([]IntervalRow, 0, len(records)), make([]int, 0, len(records))
+	for i := range records {
+		row, err := s.planInterval(&records[i])
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		rows, of = append(rows, *row), append(of, i)
+	}
+	return rows, of
+}
+
+func (s *Service) planInterval(r *Record) (*IntervalRow, error) {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	entry, err := s.at(s.state, name, revision)
+	entry, err := s.at(s.state, r.Trial, r.Revision)
+	s.mu.RUnlock()
 	if err != nil {
 		return nil, err
 	}
-	if err := continues(entry, state, &iv); err != nil {
+	if err := continues(entry, r.State, &r.Interval); err != nil {
 		return nil, err
 	}
-	if state.Step != entry.State.Step || state.Phase != entry.State.Phase {
-		return nil, invalid("/state", "trial %q moves from %s, step %d, to %s, step %d: that is a decision, store it as one", name,
-			entry.State.Phase, entry.State.Step+1, state.Phase, state.Step+1)
+	if r.State.Step != entry.State.Step || r.State.Phase != entry.State.Phase {
+		return nil, invalid("/state", "trial %q moves from %s, step %d, to %s, step %d: that is a decision, store it as one", r.Trial,
+			entry.State.Phase, entry.State.Step+1, r.State.Phase, r.State.Step+1)
 	}
-	return intervalRow(entry, &iv, state)
+	return intervalRow(&entry, &r.Interval, &r.State, r.State.Seq%checkpointEvery == 0)
 }
 
-// Interval is a journalled interval with the state it led to.
+// Interval is a journalled interval. State, the one it led to, is nil where the journal keeps
+// none: at most of them, and at decisions, whose state is in the log.
 type Interval struct {
 	Seq      int              `json:"seq"`
 	Interval outcome.Interval `json:"interval"`
-	State    trial.State      `json:"state"`
+	State    *trial.State     `json:"state,omitempty"`
 }
 
 // Intervals reads the journal: intervals of the trial's attempt (0: the newest) with a sequence
@@ -176,7 +211,11 @@ func (s *Service) Intervals(ctx context.Context, name string, attempt, after, li
 	list := make([]Interval, len(rows))
 	for i, row := range rows {
 		list[i].Seq = row.Seq
-		if err := errors.Join(json.Unmarshal(row.Interval, &list[i].Interval), json.Unmarshal(row.State, &list[i].State)); err != nil {
+		err := json.Unmarshal(row.Interval, &list[i].Interval)
+		if len(row.State) > 0 {
+			err = errors.Join(err, json.Unmarshal(row.State, &list[i].State))
+		}
+		if err != nil {
 			return nil, &Error{Code: CodeInternal, Message: fmt.Sprintf("interval %d of trial %q cannot be read: %v", row.Seq, name, err), Err: err}
 		}
 	}

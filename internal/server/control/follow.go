@@ -62,7 +62,7 @@ func (s *Service) replace(was Head, p *projection, w *window, live map[string]li
 	if s.state != nil && s.state.head != was {
 		return false
 	}
-	s.state, s.window, s.live = p, w, live
+	s.state, s.window, s.live, s.feed = p, w, live, feed{from: p.head.Revision}
 	s.publish(set)
 	return true
 }
@@ -152,6 +152,7 @@ func (s *Service) advance(c Change) error {
 		return fmt.Errorf("control: revision %d: %w", c.Revision, err)
 	}
 	s.window.push(d, c)
+	s.feed.push(c)
 	s.publish(set)
 	return nil
 }

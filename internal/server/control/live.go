@@ -4,14 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
+	"github.com/seatrial/seatrial/internal/core/outcome"
 	"github.com/seatrial/seatrial/internal/core/trial"
 )
 
 // The state of a trial moves with every interval, but only decisions and commands change the log.
-// The states in between are in the journal, each with the revision of the trial that it builds
-// on: a state counts only while the trial is still at that revision, so a person's command is
-// never undone by an interval that was weighed before it.
+// The intervals in between are in the journal, each with the revision of the trial that it was
+// weighed on: it counts only while the trial is still at that revision, so a person's command is
+// never undone by an interval that was weighed before it. What they made of the state is computed
+// again from the last state that was stored: trial.Next gives the same bits every time.
+
+// checkpointEvery is how many rows apart the journal keeps a state: what a restart computes again
+// at most, for each trial.
+const checkpointEvery = 20
 
 // liveTrial is the newest journalled state of a trial.
 type liveTrial struct {
@@ -28,44 +35,88 @@ func (s *Service) newest(entry TrialEntry) TrialEntry {
 	return entry
 }
 
-// loadLive reads the newest journalled state of every active trial.
+// loaders is how many trials are read at once at the start.
+const loaders = 4
+
+// loadLive computes the newest state of every active trial.
 func (s *Service) loadLive(ctx context.Context, p *projection) (map[string]liveTrial, error) {
-	live := map[string]liveTrial{}
-	for name, entry := range p.trials {
-		if entry.State.Ended() {
-			continue
+	entries := make(chan TrialEntry)
+	var mu sync.Mutex
+	live, errs := map[string]liveTrial{}, []error(nil)
+	var readers sync.WaitGroup
+	for range loaders {
+		readers.Go(func() {
+			for entry := range entries {
+				l, ok, err := s.readLive(ctx, entry)
+				mu.Lock()
+				if ok {
+					live[entry.Spec.Name] = l
+				}
+				if err != nil {
+					errs = append(errs, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, entry := range p.trials {
+		if !entry.State.Ended() {
+			entries <- entry
 		}
-		l, ok, err := s.readLive(ctx, entry)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			live[name] = l
-		}
+	}
+	close(entries)
+	readers.Wait()
+	if len(errs) > 0 {
+		return nil, errs[0]
 	}
 	return live, nil
 }
 
-// readLive reads the newest journalled state of a trial; false if there is none that counts.
+// readLive computes the newest state of a trial from the journal, on top of the one given; false
+// if there is nothing newer.
 func (s *Service) readLive(ctx context.Context, entry TrialEntry) (liveTrial, bool, error) {
-	row, err := s.cfg.Journal.LastInterval(ctx, entry.Spec.Name, entry.State.Attempt)
-	if errors.Is(err, ErrNotFound) || err == nil && row.Revision != entry.Revision {
-		return liveTrial{}, false, nil
+	l := liveTrial{revision: entry.Revision, state: entry.State}
+	for {
+		rows, err := s.cfg.Journal.Tail(ctx, entry.Spec.Name, entry.State.Attempt, entry.Revision, l.state.Seq)
+		if err != nil {
+			return liveTrial{}, false, err
+		}
+		for _, row := range rows {
+			if len(row.State) == 0 && row.Seq != l.state.Seq+1 {
+				return l, l.state.Seq > entry.State.Seq, nil // the one before it was overtaken, so it is too
+			}
+			if err := l.follow(entry.Spec, row); err != nil {
+				return liveTrial{}, false, fmt.Errorf("control: interval %d of trial %s cannot be read (%w): a newer version may have written it", row.Seq, row.Trial, err)
+			}
+		}
+		if len(rows) < MaxRead {
+			return l, l.state.Seq > entry.State.Seq, nil
+		}
 	}
-	if err != nil {
-		return liveTrial{}, false, err
+}
+
+// follow moves the state on by the next row.
+func (l *liveTrial) follow(spec trial.Spec, row IntervalRow) error {
+	if len(row.State) > 0 {
+		l.state = trial.State{}
+		return decodeStrict(row.State, &l.state)
 	}
-	l := liveTrial{revision: row.Revision}
-	if err := decodeStrict(row.State, &l.state); err != nil {
-		return liveTrial{}, false, fmt.Errorf("control: interval %d of trial %s cannot be read (%w): a newer version may have written it", row.Seq, row.Trial, err)
+	var iv outcome.Interval
+	if err := decodeStrict(row.Interval, &iv); err != nil {
+		return err
 	}
-	return l, true, nil
+	l.state, _ = trial.Next(spec, l.state, trial.IntervalClosed{Interval: iv})
+	if l.state.Seq != row.Seq {
+		return errors.New("it changes nothing")
+	}
+	return nil
 }
 
 // refreshLive brings in what another service has journalled of a trial since.
 func (s *Service) refreshLive(ctx context.Context, name string) error {
 	s.mu.RLock()
 	entry, ok := s.state.trials[name]
+	entry = s.newest(entry)
 	s.mu.RUnlock()
 	if !ok || entry.State.Ended() {
 		return nil

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -81,18 +82,26 @@ type Log interface {
 	Close() error
 }
 
-// Journal keeps the closed intervals of trials with the state they led to, so that a restarted
-// controller goes on with the same bits, and any decision can be recomputed.
+// Journal keeps the closed intervals of trials, so that a restarted controller goes on with the
+// same bits, and any decision can be recomputed. Some rows keep the state too, so that not all
+// of them have to be.
 type Journal interface {
-	// AppendInterval adds row, durably; ErrConflict if (Trial, Attempt, Seq) exists. But a row
-	// whose Revision is lower than the new one's is replaced: it was recorded while somebody
-	// else changed the trial, and no later state builds on it. The same holds for Draft.Interval.
-	AppendInterval(ctx context.Context, row IntervalRow) error
+	// AppendIntervals adds rows, durably, in one transaction, and gives an error, or nil, for each
+	// of them. A row that the journal cannot take does not keep the others out: what Check says of
+	// it, or ErrConflict if (Trial, Attempt, Seq) exists. But a row whose Revision is lower than
+	// the new one's is replaced: it was recorded while somebody else changed the trial, and no
+	// later state builds on it. The same holds for Draft.Interval. If the transaction fails, every
+	// other row has its error; after CodeUnavailable they may be stored or not. At most MaxRead
+	// rows, else CodeTooLarge for all.
+	AppendIntervals(ctx context.Context, rows []IntervalRow) []error
 	// Intervals gives a trial's rows with Seq > after, in order, at most limit (brought into 1
 	// to 10 000).
 	Intervals(ctx context.Context, trial string, attempt int, after int, limit int) ([]IntervalRow, error)
-	// LastInterval gives the row with the highest Seq, or ErrNotFound.
-	LastInterval(ctx context.Context, trial string, attempt int) (IntervalRow, error)
+	// Tail gives what is needed to recompute the newest state that builds on a revision of the
+	// trial: the rows of that revision with Seq > after, in order, from the newest one on that
+	// keeps a state; all of them if none does. At most MaxRead; the tail of a trial that is
+	// longer has to be asked for piece by piece.
+	Tail(ctx context.Context, trial string, attempt int, revision int64, after int) ([]IntervalRow, error)
 }
 
 // IntervalRow is one closed interval as stored.
@@ -100,25 +109,40 @@ type IntervalRow struct {
 	Trial   string `json:"trial"`
 	Attempt int    `json:"attempt"`
 	Seq     int    `json:"seq"`
-	// Revision is that of the trial entity that State builds on. A state counts only while the
-	// trial is still at it.
+	// Revision is that of the trial entity that the interval was weighed on. The row counts for
+	// the state only while the trial is still at it.
 	Revision int64           `json:"revision"`
-	Interval json.RawMessage `json:"interval"` // outcome.Interval
-	State    json.RawMessage `json:"state"`    // trial.State after it
+	Interval json.RawMessage `json:"interval"`        // outcome.Interval
+	State    json.RawMessage `json:"state,omitempty"` // trial.State after it; most rows have none
 }
 
 // MaxRead bounds what one Read or Intervals returns.
 const MaxRead = 10_000
 
 // Check tells whether a store may keep the row.
-func (r IntervalRow) Check() error {
+func (r *IntervalRow) Check() error {
 	switch {
 	case r.Trial == "" || len(r.Trial) > MaxEntityKey || r.Attempt < 1 || r.Seq < 1 || r.Revision < 1:
 		return &Error{Code: CodeInvalid, Message: "interval: trial, attempt, seq and revision are required, counted from 1"}
 	case len(r.Interval)+len(r.State) > MaxIntervalRow:
 		return &Error{Code: CodeTooLarge, Message: "interval of trial " + r.Trial + ": more than 1 MiB"}
-	case !json.Valid(r.Interval) || !json.Valid(r.State):
+	case !json.Valid(r.Interval) || len(r.State) > 0 && !json.Valid(r.State):
 		return &Error{Code: CodeInvalid, Message: "interval of trial " + r.Trial + ": interval and state must be JSON"}
 	}
 	return nil
+}
+
+// CheckRows gives what Check says of each row, and whether any of them may be kept. It is for
+// stores.
+func CheckRows(rows []IntervalRow) (errs []error, some bool) {
+	errs = make([]error, len(rows))
+	for i := range rows {
+		if len(rows) > MaxRead {
+			errs[i] = &Error{Code: CodeTooLarge, Message: fmt.Sprintf("%d intervals at once, at most %d are allowed: split them", len(rows), MaxRead)}
+		} else {
+			errs[i] = rows[i].Check()
+		}
+		some = some || errs[i] == nil
+	}
+	return errs, some
 }

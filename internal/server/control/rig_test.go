@@ -172,13 +172,23 @@ func (r *rig) weigh(name string, interval func(trial.State) outcome.Interval) (c
 	iv := interval(entry.State)
 	state, actions := trial.Next(entry.Spec, entry.State, trial.IntervalClosed{Interval: iv})
 	if len(actions) == 0 {
-		err := r.RecordInterval(r.t.Context(), name, entry.Revision, iv, state)
+		err := r.record(control.Record{Trial: name, Revision: entry.Revision, Interval: iv, State: state})
 		if err != nil {
 			return entry, err
 		}
 		return r.GetTrial(name)
 	}
 	return r.StoreDecision(r.t.Context(), control.Decision{Trial: name, Revision: entry.Revision, State: state, Interval: &iv, Actions: actions})
+}
+
+// record journals one interval.
+func (r *rig) record(one control.Record) error {
+	r.t.Helper()
+	errs := r.RecordIntervals(r.t.Context(), []control.Record{one})
+	if len(errs) != 1 {
+		r.t.Fatalf("%d errors for one interval", len(errs))
+	}
+	return errs[0]
 }
 
 func (r *rig) defaultOf(key string) string {

@@ -52,6 +52,7 @@ type Service struct {
 	view    *View
 	changed chan struct{}        // closed and replaced when view moves
 	live    map[string]liveTrial // by trial
+	feed    feed
 }
 
 // New reads the whole log and gives a service that is up to date with it. It fails if the log

@@ -36,8 +36,7 @@ func (s *Service) ListTrials(p Page) (items []TrialEntry, next string) {
 	return items, next
 }
 
-// ActiveTrials gives the trials that have not ended, sorted by name. The controller calls it at
-// every tick: it reads memory only.
+// ActiveTrials gives the trials that have not ended, sorted by name.
 func (s *Service) ActiveTrials() []TrialEntry {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

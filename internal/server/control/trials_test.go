@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -190,7 +191,7 @@ func TestStateSurvivesRestart(t *testing.T) {
 		t.Fatalf("%d intervals, want 30", len(list))
 	}
 	for i, iv := range list {
-		if iv.Seq != i+1 || iv.Interval.Seq != i+1 || iv.State.Seq != i+1 || iv.Interval.Treatment.Requests != 30 {
+		if iv.Seq != i+1 || iv.Interval.Seq != i+1 || iv.Interval.Treatment.Requests != 30 || (iv.State != nil) != (iv.Seq == 20) {
 			t.Errorf("interval %d is %s", i+1, asJSON(iv))
 		}
 	}
@@ -211,11 +212,11 @@ func TestOvertakenIntervalDoesNotUndoACommand(t *testing.T) {
 	state, _ := trial.Next(entry.Spec, entry.State, trial.IntervalClosed{Interval: iv})
 	paused := must[control.TrialEntry](t)(r.CommandTrial(ctx, "t", "pause", ana))
 
-	err := r.RecordInterval(ctx, "t", entry.Revision, iv, state)
+	err := r.record(control.Record{Trial: "t", Revision: entry.Revision, Interval: iv, State: state})
 	wantCode(t, err, control.CodeConflict, "at revision 3, not 2")
 	// What another replica writes that has not seen the command yet.
 	row := control.IntervalRow{Trial: "t", Attempt: 1, Seq: 1, Revision: entry.Revision, Interval: []byte(asJSON(iv)), State: []byte(asJSON(state))}
-	if err := r.log.AppendInterval(ctx, row); err != nil {
+	if err := errors.Join(r.log.AppendIntervals(ctx, []control.IntervalRow{row})...); err != nil {
 		t.Fatal(err)
 	}
 	r = r.restart()
@@ -226,7 +227,7 @@ func TestOvertakenIntervalDoesNotUndoACommand(t *testing.T) {
 	}
 }
 
-func TestRecordIntervalRefusals(t *testing.T) {
+func TestRecordIntervalsRefusals(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(iv *outcome.Interval, s *trial.State)
@@ -248,7 +249,7 @@ func TestRecordIntervalRefusals(t *testing.T) {
 			iv := quiet(before.State)
 			state, _ := trial.Next(before.Spec, before.State, trial.IntervalClosed{Interval: iv})
 			c.change(&iv, &state)
-			err := r.RecordInterval(t.Context(), "t", before.Revision, iv, state)
+			err := r.record(control.Record{Trial: "t", Revision: before.Revision, Interval: iv, State: state})
 			after := must[control.TrialEntry](t)(r.GetTrial("t"))
 			if c.want != "" {
 				wantCode(t, err, c.want, "")

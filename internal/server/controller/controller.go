@@ -1,6 +1,6 @@
 // Package controller is the shell around package trial: it closes intervals when they are due,
-// asks trial.Next what follows, and has the answer stored as one compare-and-set with its
-// evidence. It decides nothing itself.
+// asks trial.Next what follows, and has the answer stored: intervals that change nothing together,
+// a decision as one compare-and-set with its evidence. It decides nothing itself.
 //
 // Any number of controllers may run on one log. Intervals of a trial are numbered, and the
 // journal takes every number once, so every step is made by one of them, once. Each closes its
@@ -19,7 +19,7 @@ package controller
 import (
 	"context"
 	"log/slog"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/outcome"
@@ -29,11 +29,12 @@ import (
 
 // Trials is where trials live; *control.Service is one.
 type Trials interface {
-	ActiveTrials() []control.TrialEntry
+	// WaitTrials tells which trials were changed since a state, as soon as there is a newer one.
+	WaitTrials(ctx context.Context, have control.Head) (control.TrialChanges, error)
 	GetTrial(name string) (control.TrialEntry, error)
 	StoreDecision(ctx context.Context, d control.Decision) (control.TrialEntry, error)
-	RecordInterval(ctx context.Context, name string, revision int64, iv outcome.Interval, state trial.State) error
-	WaitSnapshot(ctx context.Context, have control.Head) (*control.View, error)
+	// RecordIntervals gives an error, or nil, for each.
+	RecordIntervals(ctx context.Context, records []control.Record) []error
 }
 
 // Outcomes is where the outcomes of open intervals accumulate; *intervals.Accumulator is one.
@@ -55,38 +56,41 @@ type Evidence interface {
 	UnpinTrace(id string)
 }
 
-// Config is what a Controller needs; all fields but Logger are required.
+// Sources is where counts are pulled from that do not come as telemetry, such as Prometheus.
+type Sources interface {
+	// Pull gives the measures of the plan's guardrails that have a source, of the time from from
+	// (exclusive) to until (inclusive) or less, as the pull tells. It is called by many goroutines
+	// at once and returns when ctx ends.
+	Pull(ctx context.Context, spec trial.Spec, from, until time.Time) (outcome.Pull, error)
+}
+
+// Config is what a Controller needs; Trials, Outcomes and Evidence are required.
 type Config struct {
 	Trials   Trials
 	Outcomes Outcomes
 	Evidence Evidence
-	Logger   *slog.Logger // default: discard
+	// Sources of guardrails that name one. Nil: they have no data.
+	Sources Sources
+	Logger  *slog.Logger // default: discard
+	// Now reads the clock for the times that intervals are told to have, default time.Now. When
+	// they fall due, and how long they were, is told by a clock that nobody sets.
+	Now func() time.Time
+	// Reached, for tests, is called by the controller at the boundaries of a step; see points.
+	// Default: nothing.
+	Reached func(point string)
 }
 
-// Controller runs the trials of one control plane.
+// Controller runs the trials of one control plane. Only the goroutine of Run touches its fields.
 type Controller struct {
 	cfg     Config
-	open    map[string]*openInterval // by trial; only the Run goroutine touches it
-	weighed func()                   // called after an interval was weighed, for metrics
-}
+	weighed func() // called after an interval was weighed, for metrics
 
-// openInterval is what the controller knows of a trial's current interval.
-type openInterval struct {
-	attempt int
-	version string
-	from    time.Time // when it was opened, with monotonic reading: clock jumps change nothing
-	start   time.Time // its start as recorded: where the last one ended
-	closed  *closedInterval
-}
-
-// closedInterval waits to be stored. What arrives meanwhile is in the open interval, which is
-// closed after this one is stored.
-type closedInterval struct {
-	outcome.Interval
-	retry time.Time // not before
-	// uncertain is on after a store failed: it may have kept the interval and only failed to
-	// say so.
-	uncertain bool
+	began   time.Time // of Run, with its monotonic reading: clock jumps change nothing
+	open    map[string]*openInterval
+	due     dueHeap
+	pulls   chan pulled   // what came back
+	pulling chan struct{} // holds a token for each pull under way
+	failing failing
 }
 
 // New gives a controller that does nothing until Run. onInterval, if not nil, is called after
@@ -95,207 +99,152 @@ func New(cfg Config, onInterval func()) *Controller {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Reached == nil {
+		cfg.Reached = func(string) {}
+	}
 	if onInterval == nil {
 		onInterval = func() {}
 	}
-	return &Controller{cfg: cfg, open: map[string]*openInterval{}, weighed: onInterval}
+	return &Controller{cfg: cfg, weighed: onInterval, open: map[string]*openInterval{},
+		pulls: make(chan pulled), pulling: make(chan struct{}, maxPulls)}
 }
+
+// The points that Config.Reached is told of, in the order of a step. Between decided and stored
+// are those of the store.
+const (
+	pointExpected = "expected"        // the outcomes of a version are collected
+	pointClosed   = "interval.closed" // nothing more is added to it
+	pointPulled   = "pull.done"       // the sources have answered, or failed
+	pointDecided  = "decision.made"   // it is not stored yet
+	pointStored   = "published"       // the decision is stored, and everybody can see it
+	pointRecorded = "recorded"        // the intervals without a decision are stored
+	pointForgot   = "forgotten"       // a trial that is over
+)
 
 const (
 	// idle is how long the controller sleeps when no trial runs; a change of the log wakes it.
 	idle = time.Hour
 	// retryAfter is the time between attempts to store an interval.
 	retryAfter = 2 * time.Second
-	// maxConflicts bounds how often one attempt is weighed anew. Every conflict means that
-	// somebody else made progress, so a few are plenty.
-	maxConflicts = 20
 )
 
 // Run closes intervals as they fall due, until ctx ends. It may be called once.
 func (c *Controller) Run(ctx context.Context) {
-	changed := c.watch(ctx)
-	timer := time.NewTimer(0)
+	ctx, stop := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer stop()
+	c.began = time.Now()
+	changes := make(chan control.TrialChanges)
+	helpers.Go(func() { c.watch(ctx, changes) })
+	timer := time.NewTimer(idle)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-changed:
+		case change := <-changes:
+			c.adopt(change, c.elapsed())
+		case p := <-c.pulls:
+			c.take(p, c.elapsed())
 		case <-timer.C:
 		}
-		timer.Reset(c.tick(ctx, time.Now()))
+		c.tick(ctx, &helpers, c.elapsed())
+		timer.Reset(max(c.due.next(idle+c.elapsed())-c.elapsed(), 0))
 	}
 }
 
-// watch signals when the log has changed: a trial may have been started, stopped or told.
-func (c *Controller) watch(ctx context.Context) <-chan struct{} {
-	changed := make(chan struct{}, 1)
-	go func() {
-		var have control.Head
-		for {
-			view, err := c.cfg.Trials.WaitSnapshot(ctx, have)
-			if err != nil {
-				return
+// elapsed is the time since Run began.
+func (c *Controller) elapsed() time.Duration { return time.Since(c.began) }
+
+// watch tells which trials were started, stopped or told something. It holds back while the last
+// news are not taken, and then brings everything at once.
+func (c *Controller) watch(ctx context.Context, changes chan<- control.TrialChanges) {
+	var have control.Head
+	for {
+		change, err := c.cfg.Trials.WaitTrials(ctx, have)
+		if err != nil {
+			return
+		}
+		have = change.Head
+		if len(change.Names) == 0 && !change.All {
+			continue
+		}
+		select {
+		case changes <- change:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// adopt looks at the trials that have changed.
+func (c *Controller) adopt(change control.TrialChanges, now time.Duration) {
+	if change.All {
+		active := make(map[string]bool, len(change.Names))
+		for _, name := range change.Names {
+			active[name] = true
+		}
+		for name := range c.open {
+			if !active[name] {
+				c.forget(name)
 			}
-			have = view.Head
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
 		}
-	}()
-	return changed
+	}
+	for _, name := range change.Names {
+		c.expectNamed(name, now)
+	}
 }
 
-// tick looks after every active trial and gives the time until the next interval is due.
-func (c *Controller) tick(ctx context.Context, now time.Time) time.Duration {
-	next := idle
-	active := map[string]bool{}
-	for _, entry := range c.cfg.Trials.ActiveTrials() {
-		active[entry.Spec.Name] = true
-		next = min(next, c.look(ctx, entry, now))
+// expectNamed makes sure that what is collected is what the trial's newest state needs. It gives
+// nil for a trial that is over.
+func (c *Controller) expectNamed(name string, now time.Duration) (*openInterval, control.TrialEntry) {
+	entry, err := c.cfg.Trials.GetTrial(name)
+	if err != nil || entry.State.Ended() {
+		c.forget(name)
+		return nil, entry
 	}
-	for name := range c.open {
-		if !active[name] {
-			delete(c.open, name)
-			c.cfg.Outcomes.Forget(name)
-		}
-	}
-	return max(next, time.Millisecond)
-}
-
-// look closes and stores the trial's interval if it is due, and gives the time until there is
-// something to do again.
-func (c *Controller) look(ctx context.Context, entry control.TrialEntry, now time.Time) time.Duration {
-	o := c.expect(entry, now)
-	interval := time.Duration(entry.Spec.Interval)
-	if o.closed == nil {
-		if left := interval - now.Sub(o.from); left > 0 {
-			return left
-		}
-		c.closeInterval(entry, o, now)
-	}
-	if left := o.closed.retry.Sub(now); left > 0 {
-		return left
-	}
-	if err := c.weigh(ctx, entry, o.closed); err != nil {
-		o.closed.uncertain, o.closed.retry = true, now.Add(retryAfter)
-		c.cfg.Logger.Error("interval not stored, will be retried", "trial", entry.Spec.Name, "error", err)
-		return retryAfter
-	}
-	o.closed = nil
-	if entry, err := c.cfg.Trials.GetTrial(entry.Spec.Name); err == nil && !entry.State.Ended() {
-		c.expect(entry, now)
-	}
-	return interval - now.Sub(o.from)
+	return c.expect(&entry, now), entry
 }
 
 // expect makes sure that the outcomes of the trial's present version are collected.
-func (c *Controller) expect(entry control.TrialEntry, now time.Time) *openInterval {
+func (c *Controller) expect(entry *control.TrialEntry, now time.Duration) *openInterval {
 	name, version := entry.Spec.Name, entry.State.Version(entry.Spec)
 	o := c.open[name]
 	if o == nil || o.attempt != entry.State.Attempt {
-		o = &openInterval{attempt: entry.State.Attempt, from: now, start: now.UTC().Round(0)}
+		c.due.remove(o)
+		o = &openInterval{trial: name, attempt: entry.State.Attempt, from: now, base: now, start: c.cfg.Now().UTC().Round(0), place: -1}
 		if o.start.Before(entry.State.UpdatedAt) {
 			o.start = entry.State.UpdatedAt
 		}
 		c.open[name] = o
+		c.schedule(o, entry)
 	}
 	if o.version != version {
-		o.closed = nil // of a step that is over
+		if o.closed != nil { // of a step that is over
+			o.closed = nil
+			c.schedule(o, entry)
+		}
 		if err := c.cfg.Outcomes.Expect(name, version); err != nil {
 			c.cfg.Logger.Error("outcomes cannot be collected", "trial", name, "error", err)
 			return o
 		}
 		o.version = version
+		c.cfg.Reached(pointExpected)
 	}
 	return o
 }
 
-// closeInterval takes what has arrived, and opens the next interval.
-func (c *Controller) closeInterval(entry control.TrialEntry, o *openInterval, now time.Time) {
-	t, k, exemplars := c.cfg.Outcomes.Close(entry.Spec.Name, o.version)
-	iv := outcome.Interval{Seq: entry.State.Seq + 1, Step: entry.State.Step,
-		From: o.start, To: o.start.Add(now.Sub(o.from)),
-		Treatment: t, Control: k, Exemplars: exemplars}
-	o.closed = &closedInterval{Interval: iv}
-	o.from, o.start = now, iv.To
-}
-
-// weigh asks what follows from the interval and stores it. If a person's command came between,
-// or another controller's interval, it is weighed again on top of that. It fails if the store
-// did, and may then be repeated.
-func (c *Controller) weigh(ctx context.Context, entry control.TrialEntry, iv *closedInterval) error {
-	var err error
-	for range maxConflicts {
-		if !iv.follows(entry) {
-			return nil
-		}
-		switch err = c.store(ctx, entry, iv.Interval); control.CodeOf(err) {
-		case control.CodeConflict:
-		case control.CodeNotFound, control.CodePrecondition: // it ended or was deleted
-			return nil
-		case control.CodeInvalid, control.CodeTooLarge: // repeating it would not help
-			c.cfg.Logger.Error("interval dropped", "trial", entry.Spec.Name, "interval", iv.Seq, "error", err)
-			return nil
-		default:
-			if err == nil {
-				c.weighed()
-			}
-			return err
-		}
-		name, attempt := entry.Spec.Name, entry.State.Attempt
-		var missing error
-		if entry, missing = c.cfg.Trials.GetTrial(name); missing != nil || entry.State.Attempt != attempt {
-			return nil
-		}
+func (c *Controller) forget(name string) {
+	o, ok := c.open[name]
+	if !ok {
+		return
 	}
-	return err
-}
-
-// follows reports whether the interval can be weighed on top of a state, and numbers it anew if
-// its number is taken.
-func (iv *closedInterval) follows(entry control.TrialEntry) bool {
-	if entry.State.Ended() || entry.State.Step != iv.Step {
-		return false
-	}
-	if iv.Seq <= entry.State.Seq {
-		// Who took the number? If it may have been this very interval, adding it again would
-		// count it twice. An empty one adds nothing to what the other controller knows.
-		if iv.uncertain || iv.Treatment.Empty() && iv.Control.Empty() {
-			return false
-		}
-		iv.Seq = entry.State.Seq + 1
-	}
-	return true
-}
-
-func (c *Controller) store(ctx context.Context, entry control.TrialEntry, iv outcome.Interval) error {
-	state, actions := trial.Next(entry.Spec, entry.State, trial.IntervalClosed{Interval: iv})
-	for _, e := range state.Exemplars {
-		c.cfg.Evidence.PinTrace(e.TraceID)
-	}
-	var err error
-	if len(actions) == 0 {
-		err = c.cfg.Trials.RecordInterval(ctx, entry.Spec.Name, entry.Revision, iv, state)
-	} else {
-		_, err = c.cfg.Trials.StoreDecision(ctx, control.Decision{
-			Trial: entry.Spec.Name, Revision: entry.Revision, State: state,
-			Interval: &iv, Actions: actions, Reason: state.Why,
-		})
-	}
-	if err == nil {
-		c.unpin(entry.State.Exemplars, state.Exemplars)
-	}
-	return err
-}
-
-// unpin lets go of the traces that newer ones have replaced, so that a trial pins only as many
-// as it shows and does not push out the evidence of others.
-func (c *Controller) unpin(before, after []outcome.Exemplar) {
-	for _, old := range before {
-		if !slices.ContainsFunc(after, func(e outcome.Exemplar) bool { return e.TraceID == old.TraceID }) {
-			c.cfg.Evidence.UnpinTrace(old.TraceID)
-		}
-	}
+	c.due.remove(o)
+	delete(c.open, name)
+	c.cfg.Outcomes.Forget(name)
+	c.cfg.Reached(pointForgot)
 }

@@ -3,7 +3,9 @@ package controller_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -97,16 +99,35 @@ func (r *rig) trial() control.TrialEntry {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	row, err := r.log.LastInterval(r.t.Context(), "checkout", entry.State.Attempt)
-	if err == nil && row.Revision == entry.Revision && row.Seq > entry.State.Seq {
-		if err := json.Unmarshal(row.State, &entry.State); err != nil {
-			r.t.Fatal(err)
-		}
+	rows, err := r.log.Tail(r.t.Context(), "checkout", entry.State.Attempt, entry.Revision, entry.State.Seq)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, row := range rows {
+		entry.State = after(r.t, entry, row)
 	}
 	return entry
 }
 
-// journal gives the intervals of the newest attempt and checks that they have no gaps.
+// after gives the state after a row of the journal.
+func after(t testing.TB, entry control.TrialEntry, row control.IntervalRow) trial.State {
+	t.Helper()
+	var iv outcome.Interval
+	if err := json.Unmarshal(row.Interval, &iv); err != nil {
+		t.Fatal(err)
+	}
+	state, _ := trial.Next(entry.Spec, entry.State, trial.IntervalClosed{Interval: iv})
+	if len(row.State) > 0 {
+		state = trial.State{}
+		if err := json.Unmarshal(row.State, &state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return state
+}
+
+// journal gives the intervals of the newest attempt, each with its state, computed where the
+// journal has none, and checks that they have no gaps.
 func (r *rig) journal() []control.Interval {
 	r.t.Helper()
 	var list []control.Interval
@@ -120,8 +141,17 @@ func (r *rig) journal() []control.Interval {
 		}
 	}
 	for i, iv := range list {
-		if iv.Seq != i+1 || iv.Interval.Seq != i+1 || iv.State.Seq != i+1 {
-			r.t.Fatalf("interval %d is numbered %d, %d, %d", i+1, iv.Seq, iv.Interval.Seq, iv.State.Seq)
+		if iv.Seq != i+1 || iv.Interval.Seq != i+1 {
+			r.t.Fatalf("interval %d is numbered %d, %d", i+1, iv.Seq, iv.Interval.Seq)
+		}
+	}
+	h, err := replay(r.log, r.t, "checkout", r.trial().State.Attempt)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for i := range list {
+		if state, ok := h.states[list[i].Seq]; ok {
+			list[i].State = &state
 		}
 	}
 	return list
@@ -233,8 +263,16 @@ func (b *between) StoreDecision(ctx context.Context, d control.Decision) (entry 
 	return entry, err
 }
 
-func (b *between) RecordInterval(ctx context.Context, name string, revision int64, iv outcome.Interval, state trial.State) error {
-	return b.around(func() error { return b.Service.RecordInterval(ctx, name, revision, iv, state) })
+func (b *between) RecordIntervals(ctx context.Context, records []control.Record) []error {
+	var errs []error
+	err := b.around(func() error {
+		errs = b.Service.RecordIntervals(ctx, records)
+		return errors.Join(errs...)
+	})
+	if err != nil && errors.Join(errs...) == nil {
+		errs = slices.Repeat([]error{err}, len(records))
+	}
+	return errs
 }
 
 func (b *between) around(store func() error) error {

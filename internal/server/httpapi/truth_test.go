@@ -205,7 +205,7 @@ func (v *visit) weigh(name string) {
 	if len(actions) > 0 {
 		_, err = v.service.StoreDecision(v.t.Context(), control.Decision{Trial: name, Revision: entry.Revision, State: state, Interval: &iv, Actions: actions})
 	} else {
-		err = v.service.RecordInterval(v.t.Context(), name, entry.Revision, iv, state)
+		err = v.service.RecordIntervals(v.t.Context(), []control.Record{{Trial: name, Revision: entry.Revision, Interval: iv, State: state}})[0]
 	}
 	if err != nil {
 		v.t.Fatal(err)

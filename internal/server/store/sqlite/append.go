@@ -42,57 +42,85 @@ func (s *Store) Append(ctx context.Context, expected int64, draft control.Draft)
 	}
 	c := head.Next(draft)
 	next := control.Head{History: head.History, Epoch: head.Epoch, Revision: c.Revision, Hash: c.Hash}
-	return c, s.store(ctx, next, draft.Interval, func() error {
-		_, err := s.appendStmt.ExecContext(ctx, c.Revision, nullable(c.IdempotencyKey), control.EncodeChange(head.History, c))
-		return err
+	return c, s.store(ctx, "log", next, func() (added int64, err error) {
+		if draft.Interval != nil {
+			if added, err = s.insertInterval(ctx, draft.Interval); err != nil {
+				return 0, err
+			}
+		}
+		_, err = s.appendStmt.ExecContext(ctx, c.Revision, nullable(c.IdempotencyKey), control.EncodeChange(head.History, c))
+		return added, err
 	})
 }
 
-// AppendInterval adds a row to the journal, see [control.Journal].
-func (s *Store) AppendInterval(ctx context.Context, row control.IntervalRow) error {
-	if err := row.Check(); err != nil {
-		return err
+// AppendIntervals adds rows to the journal, see [control.Journal].
+func (s *Store) AppendIntervals(ctx context.Context, rows []control.IntervalRow) []error {
+	errs, some := control.CheckRows(rows)
+	if !some {
+		return errs
 	}
-	if err := s.begin(ctx); err != nil {
-		return err
+	err := s.begin(ctx)
+	if err == nil {
+		err = s.storeIntervals(context.WithoutCancel(ctx), rows, errs)
+		s.end()
 	}
-	defer s.end()
-	return s.store(context.WithoutCancel(ctx), s.head, &row, nil)
+	for i := range errs {
+		if errs[i] == nil {
+			errs[i] = err
+		}
+	}
+	return errs
 }
 
-// store runs one transaction that leads to head and one more journal row, if any.
-func (s *Store) store(ctx context.Context, head control.Head, row *control.IntervalRow, write func() error) error {
-	journal, err := s.transact(ctx, head, row, write)
+// storeIntervals leaves out the rows that have an error, and those that get one because they are
+// there already.
+func (s *Store) storeIntervals(ctx context.Context, rows []control.IntervalRow, errs []error) error {
+	return s.store(ctx, "journal", s.head, func() (total int64, err error) {
+		for i := range rows {
+			if errs[i] != nil {
+				continue
+			}
+			added, err := s.insertInterval(ctx, &rows[i])
+			if errors.Is(err, control.ErrConflict) {
+				errs[i] = err
+			} else if err != nil {
+				return 0, err
+			}
+			total += added
+		}
+		return total, nil
+	})
+}
+
+// store runs one transaction that leads to head, and to as many more journal rows as write tells.
+// what names it for Options.Reached.
+func (s *Store) store(ctx context.Context, what string, head control.Head, write func() (added int64, err error)) error {
+	journal, err := s.transact(ctx, what, head, write)
 	if err != nil {
 		return err
 	}
+	s.reached(what + ".after_commit")
 	if s.witness != nil {
 		if err := s.witness.write(head, journal); err != nil {
 			return s.fail("writing the head witness", err)
 		}
+		s.reached(what + ".witnessed")
 	}
 	s.publish(head, journal)
 	return nil
 }
 
 // transact gives the number of journal rows after it.
-func (s *Store) transact(ctx context.Context, head control.Head, row *control.IntervalRow, write func() error) (journal int64, err error) {
+func (s *Store) transact(ctx context.Context, what string, head control.Head, write func() (int64, error)) (journal int64, err error) {
 	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return 0, s.explain(ctx, "beginning a transaction", err)
 	}
-	if write != nil {
-		if err := write(); err != nil {
-			return 0, s.explain(ctx, "writing a change", err)
-		}
+	s.reached(what + ".begin")
+	added, err := write()
+	if err != nil {
+		return 0, s.explain(ctx, "writing to the "+what, err)
 	}
-	journal = s.journal
-	if row != nil {
-		added, err := s.insertInterval(ctx, *row)
-		journal += added
-		if err != nil {
-			return 0, s.explain(ctx, "writing an interval", err)
-		}
-	}
+	journal = s.journal + added
 	res, err := s.headStmt.ExecContext(ctx, head.Revision, head.Hash, journal, s.head.Revision, s.head.Hash, s.journal)
 	if err != nil {
 		return 0, s.explain(ctx, "moving the head", err)
@@ -101,6 +129,7 @@ func (s *Store) transact(ctx context.Context, head control.Head, row *control.In
 		s.rollback(ctx)
 		return 0, s.fail("moving the head", errors.New("another process has changed the database"))
 	}
+	s.reached(what + ".before_commit")
 	if _, err := s.conn.ExecContext(ctx, "COMMIT"); err != nil {
 		return 0, s.explain(ctx, "committing", err)
 	}
@@ -110,6 +139,9 @@ func (s *Store) transact(ctx context.Context, head control.Head, row *control.In
 // explain rolls back and says what an error of SQLite means for the caller.
 func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	s.rollback(ctx)
+	if errors.Is(err, control.ErrConflict) {
+		return err
+	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return s.fail(doing, err)
@@ -153,24 +185,34 @@ func (s *Store) byKey(ctx context.Context, draft control.Draft) (control.Change,
 }
 
 // insertInterval adds a row and gives by how many the journal grew: none if the row replaces one
-// that was overtaken.
-func (s *Store) insertInterval(ctx context.Context, row control.IntervalRow) (added int64, err error) {
-	res, err := s.replaceStmt.ExecContext(ctx, row.Trial, row.Attempt, row.Seq, row.Revision)
-	if err != nil {
-		return 0, err
-	}
-	replaced, err := res.RowsAffected()
-	if err != nil {
-		return 0, err
-	}
+// that was overtaken. ErrConflict if it is there already.
+func (s *Store) insertInterval(ctx context.Context, row *control.IntervalRow) (added int64, err error) {
 	sum := intervalSum(row)
-	_, err = s.journalStmt.ExecContext(ctx, row.Trial, row.Attempt, row.Seq, row.Revision, []byte(row.Interval), []byte(row.State), sum[:])
-	return 1 - replaced, err
+	var state any // null where there is none
+	if len(row.State) > 0 {
+		state = []byte(row.State)
+	}
+	added, err = affected(s.journalStmt.ExecContext(ctx, row.Trial, row.Attempt, row.Seq, row.Revision, []byte(row.Interval), state, sum[:]))
+	if err != nil || added == 1 {
+		return added, err
+	}
+	replaced, err := affected(s.replaceStmt.ExecContext(ctx, row.Revision, []byte(row.Interval), state, sum[:], row.Trial, row.Attempt, row.Seq, row.Revision))
+	if err == nil && replaced == 0 {
+		err = control.ErrConflict
+	}
+	return 0, err
+}
+
+func affected(res sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
 // intervalSum covers everything in a row, so that damage is seen when it is read.
-func intervalSum(row control.IntervalRow) [sha256.Size]byte {
-	var b []byte
+func intervalSum(row *control.IntervalRow) [sha256.Size]byte {
+	b := make([]byte, 0, len(row.Trial)+len(row.Interval)+len(row.State)+64)
 	for _, field := range [][]byte{[]byte(row.Trial), row.Interval, row.State} {
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(field))), field...)
 	}

@@ -44,7 +44,7 @@ func filled(t *testing.T, n int) (dir string, changes []control.Change) {
 		defer s.Close()
 		left.changes = storetest.Fill(t, s, n)
 		row := control.IntervalRow{Trial: "t", Attempt: 1, Seq: 1, Revision: 1, Interval: []byte(`{}`), State: []byte(`{}`)}
-		if err := s.AppendInterval(t.Context(), row); err != nil {
+		if err := errors.Join(s.AppendIntervals(t.Context(), []control.IntervalRow{row})...); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{dbFile, walFile, witnessFile} {

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -69,7 +70,7 @@ func writeUntilKilled(dir string) error {
 		if head.Revision%3 != 1 {
 			continue
 		}
-		if err := s.AppendInterval(ctx, trialRow(c.Revision)); err != nil {
+		if err := errors.Join(s.AppendIntervals(ctx, []control.IntervalRow{trialRow(c.Revision)})...); err != nil {
 			return err
 		}
 		fmt.Printf("interval %d\n", c.Revision)

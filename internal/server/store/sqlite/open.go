@@ -33,7 +33,10 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{turn: make(chan struct{}, 1), wake: make(chan struct{})}
+	if o.Reached == nil {
+		o.Reached = func(string) {}
+	}
+	s := &Store{turn: make(chan struct{}, 1), wake: make(chan struct{}), reached: o.Reached}
 	if err := s.open(ctx, dir, o); err != nil {
 		_ = s.release() // the first error is the one that tells
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
@@ -137,8 +140,8 @@ func (s *Store) prepare(ctx context.Context) error {
 	}{
 		{&s.appendStmt, `INSERT INTO changes (revision, idem, body) VALUES (?, ?, ?)`},
 		{&s.headStmt, `UPDATE head SET revision = ?, hash = ?, journal = ? WHERE id = 1 AND revision = ? AND hash = ? AND journal = ?`},
-		{&s.journalStmt, `INSERT INTO intervals (trial, attempt, seq, revision, interval, state, sum) VALUES (?, ?, ?, ?, ?, ?, ?)`},
-		{&s.replaceStmt, `DELETE FROM intervals WHERE trial = ? AND attempt = ? AND seq = ? AND revision < ?`},
+		{&s.journalStmt, `INSERT INTO intervals (trial, attempt, seq, revision, interval, state, sum) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`},
+		{&s.replaceStmt, `UPDATE intervals SET revision = ?, interval = ?, state = ?, sum = ? WHERE trial = ? AND attempt = ? AND seq = ? AND revision < ?`},
 		{&s.byKeyStmt, `SELECT body FROM changes WHERE idem = ?`},
 	} {
 		var err error

@@ -85,17 +85,13 @@ func (s *Store) Intervals(ctx context.Context, trial string, attempt int, after 
 		WHERE trial = ? AND attempt = ? AND seq > ? ORDER BY seq LIMIT ?`, trial, attempt, after, bound(limit))
 }
 
-// LastInterval gives the row with the highest Seq, see [control.Journal].
-func (s *Store) LastInterval(ctx context.Context, trial string, attempt int) (control.IntervalRow, error) {
-	list, err := s.intervals(ctx, `SELECT trial, attempt, seq, revision, interval, state, sum FROM intervals
-		WHERE trial = ? AND attempt = ? ORDER BY seq DESC LIMIT 1`, trial, attempt)
-	if err != nil {
-		return control.IntervalRow{}, err
-	}
-	if len(list) == 0 {
-		return control.IntervalRow{}, control.ErrNotFound
-	}
-	return list[0], nil
+// Tail gives the rows that lead from the newest stored state to the newest one, see
+// [control.Journal].
+func (s *Store) Tail(ctx context.Context, trial string, attempt int, revision int64, after int) ([]control.IntervalRow, error) {
+	return s.intervals(ctx, `SELECT trial, attempt, seq, revision, interval, state, sum FROM intervals
+		WHERE trial = ?1 AND attempt = ?2 AND revision = ?3 AND seq > ?4 AND seq >= coalesce((SELECT seq FROM intervals
+			WHERE trial = ?1 AND attempt = ?2 AND revision = ?3 AND seq > ?4 AND state IS NOT NULL ORDER BY seq DESC LIMIT 1), 0)
+		ORDER BY seq LIMIT ?5`, trial, attempt, revision, after, control.MaxRead)
 }
 
 func (s *Store) intervals(ctx context.Context, query string, args ...any) ([]control.IntervalRow, error) {
@@ -110,7 +106,7 @@ func (s *Store) intervals(ctx context.Context, query string, args ...any) ([]con
 			return err
 		}
 		row.Interval, row.State = interval, state
-		if want := intervalSum(row); !bytes.Equal(want[:], sum) {
+		if want := intervalSum(&row); !bytes.Equal(want[:], sum) {
 			return damaged("interval %d of trial %s, attempt %d", row.Seq, row.Trial, row.Attempt)
 		}
 		list = append(list, row)

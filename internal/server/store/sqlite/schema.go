@@ -57,6 +57,24 @@ var migrations = []string{
 		put_at INTEGER NOT NULL,        -- last time, milliseconds
 		data   BLOB    NOT NULL
 	);`,
+
+	// Most intervals have no state: it is computed again.
+	`CREATE TABLE intervals_3 (
+		id       INTEGER PRIMARY KEY,
+		trial    TEXT    NOT NULL,
+		attempt  INTEGER NOT NULL,
+		seq      INTEGER NOT NULL,
+		revision INTEGER NOT NULL, -- of the trial that the interval was weighed on
+		interval BLOB    NOT NULL,
+		state    BLOB,             -- after it, null in most rows
+		sum      BLOB    NOT NULL,
+		UNIQUE (trial, attempt, seq)
+	);
+	INSERT INTO intervals_3 SELECT id, trial, attempt, seq, revision, interval, state, sum FROM intervals;
+	DROP TABLE intervals;
+	ALTER TABLE intervals_3 RENAME TO intervals;`,
+
+	cursorsSchema,
 }
 
 // migrate brings the schema up to date, each step in one transaction.

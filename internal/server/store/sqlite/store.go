@@ -40,6 +40,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Now reads the clock, for the records of migrations and histories. Default time.Now.
 	Now func() time.Time
+	// Reached, for tests, is called at the boundaries of every write, by the writing goroutine:
+	// "log." or "journal." and begin, before_commit, after_commit, witnessed. Default: nothing.
+	Reached func(point string)
 }
 
 // Store is an open log. All methods are safe for concurrent use.
@@ -50,7 +53,8 @@ type Store struct {
 	lock    *fileLock
 	witness *witness // nil in memory
 
-	turn chan struct{} // holds one token: whoever has it may write
+	turn    chan struct{} // holds one token: whoever has it may write
+	reached func(point string)
 
 	appendStmt, headStmt, journalStmt, replaceStmt, byKeyStmt *sql.Stmt
 

@@ -216,14 +216,11 @@ func testNoAlias(t *testing.T, b Backend) {
 	d.Ops[0].Key = "overwritten"
 	CheckChain(t, s)
 	row := control.IntervalRow{Trial: "t", Attempt: 1, Seq: 1, Revision: 1, Interval: []byte(`{"a":1}`), State: []byte(`{"b":2}`)}
-	if err := s.AppendInterval(t.Context(), row); err != nil {
-		t.Fatal(err)
-	}
+	journal(t, s, row)
 	copy(row.Interval, "#######")
 	copy(row.State, "#######")
-	got, err := s.LastInterval(t.Context(), "t", 1)
-	if err != nil || string(got.Interval) != `{"a":1}` || string(got.State) != `{"b":2}` {
-		t.Errorf("interval %s, state %s, error %v", got.Interval, got.State, err)
+	if got := rowsOf(t, s, "t", 1)[0]; string(got.Interval) != `{"a":1}` || string(got.State) != `{"b":2}` {
+		t.Errorf("interval %s, state %s", got.Interval, got.State)
 	}
 }
 
@@ -366,10 +363,10 @@ func testClose(t *testing.T, b Backend) {
 	_, appendErr := s.Append(ctx, 1, draft(2))
 	_, readErr := s.Read(ctx, 0, 1)
 	_, intervalsErr := s.Intervals(ctx, "t", 1, 0, 1)
-	_, lastErr := s.LastInterval(ctx, "t", 1)
+	_, tailErr := s.Tail(ctx, "t", 1, 1, 0)
 	for doing, err := range map[string]error{
 		"head": headErr, "append": appendErr, "read": readErr, "wait": s.Wait(ctx, 0), "wait long": s.Wait(ctx, 9),
-		"append interval": s.AppendInterval(ctx, row), "intervals": intervalsErr, "last interval": lastErr,
+		"append interval": journalOne(t, s, row), "intervals": intervalsErr, "tail": tailErr,
 	} {
 		wantErr(t, doing+" after close", err, control.ErrClosed)
 	}
@@ -399,9 +396,7 @@ func testReopen(t *testing.T, b Backend) {
 		t.Fatal(err)
 	}
 	row := rowOf("t", 1, 1)
-	if err := s.AppendInterval(t.Context(), row); err != nil {
-		t.Fatal(err)
-	}
+	journal(t, s, row)
 	head, changes := headOf(t, s), CheckChain(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -414,9 +409,7 @@ func testReopen(t *testing.T, b Backend) {
 	if err != nil || again.Revision != first.Revision {
 		t.Errorf("a repeat gave revision %d, error %v", again.Revision, err)
 	}
-	if got, err := s.LastInterval(t.Context(), "t", 1); err != nil || !reflect.DeepEqual(got, row) {
-		t.Errorf("interval %+v, error %v", got, err)
-	}
+	wantEqual(t, "the journal", rowsOf(t, s, "t", 1), []control.IntervalRow{row})
 	Fill(t, s, 2)
 	CheckChain(t, s)
 }

@@ -162,17 +162,21 @@ func (m *Memory) Close() error {
 	return nil
 }
 
-// AppendInterval implements [control.Journal].
-func (m *Memory) AppendInterval(_ context.Context, row control.IntervalRow) error {
-	if err := row.Check(); err != nil {
-		return err
-	}
+// AppendIntervals implements [control.Journal].
+func (m *Memory) AppendIntervals(_ context.Context, rows []control.IntervalRow) []error {
+	errs, _ := control.CheckRows(rows)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return control.ErrClosed
+	for i, row := range rows {
+		switch {
+		case errs[i] != nil:
+		case m.closed:
+			errs[i] = control.ErrClosed
+		default:
+			errs[i] = m.put(row)
+		}
 	}
-	return m.put(row)
+	return errs
 }
 
 // put keeps a row in order. The caller holds m.mu.
@@ -209,19 +213,24 @@ func (m *Memory) Intervals(_ context.Context, trial string, attempt, after, limi
 	return list, nil
 }
 
-// LastInterval implements [control.Journal].
-func (m *Memory) LastInterval(ctx context.Context, trial string, attempt int) (control.IntervalRow, error) {
+// Tail implements [control.Journal].
+func (m *Memory) Tail(_ context.Context, trial string, attempt int, revision int64, after int) ([]control.IntervalRow, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return control.IntervalRow{}, control.ErrClosed
+		return nil, control.ErrClosed
 	}
-	for _, row := range slices.Backward(m.rows) {
-		if row.Trial == trial && row.Attempt == attempt {
-			return row, nil
+	var list []control.IntervalRow
+	for _, row := range m.rows {
+		if row.Trial != trial || row.Attempt != attempt || row.Revision != revision || row.Seq <= after {
+			continue
 		}
+		if len(row.State) > 0 {
+			list = nil
+		}
+		list = append(list, row)
 	}
-	return control.IntervalRow{}, control.ErrNotFound
+	return list[:min(len(list), control.MaxRead)], nil
 }
 
 // signal wakes who waits. The caller holds m.mu.
