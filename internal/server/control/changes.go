@@ -8,7 +8,7 @@ import (
 )
 
 // ListChanges reads the log: at most limit changes (1 to 1 000, 0 means 100) after a revision,
-// in order. Hashes of tokens are left out of the ops, and idempotency keys are shown as their
+// in order. Secrets of webhooks and hashes of tokens are left out of the ops, and idempotency keys are shown as their
 // actors gave them. It reads the store.
 func (s *Service) ListChanges(ctx context.Context, after int64, limit int) ([]Change, error) {
 	changes, err := s.cfg.Log.Read(ctx, max(after, 0), pageSize(limit))
@@ -81,15 +81,19 @@ func (s *Service) readChange(ctx context.Context, revision int64) (Change, error
 	return Change{}, &Error{Code: CodeNotFound, Message: fmt.Sprintf("there is no change with revision %d", revision)}
 }
 
+// hidden are the kinds of entity that have secrets in the log, with what everybody may see of them.
+var hidden = map[EntityKind]func(json.RawMessage) json.RawMessage{KindToken: withoutHash, KindWebhook: withoutSecrets}
+
 // presentable gives c as everybody may see it.
 func presentable(c Change) Change {
 	c.IdempotencyKey = ownKey(c.IdempotencyKey)
 	for i, op := range c.Ops {
-		if op.Kind != KindToken || op.Value == nil {
+		hide := hidden[op.Kind]
+		if hide == nil || op.Value == nil {
 			continue
 		}
 		c.Ops = slices.Clone(c.Ops)
-		c.Ops[i].Value = withoutHash(op.Value)
+		c.Ops[i].Value = hide(op.Value)
 	}
 	return c
 }

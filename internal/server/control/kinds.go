@@ -30,7 +30,7 @@ type collection[T, E any] struct {
 	key      func(T) string
 	in       func(*projection) map[string]E
 	entry    func(value T, revision int64) E
-	value    func(E) T // nil for tokens, whose hashes are told to nobody
+	value    func(E) T // nil for tokens and webhooks, whose secrets are told to nobody
 	revised  func(E) int64
 	replaced func(p *projection, key string, old, now *E, at time.Time) // keeps indexes in step; may be nil
 }
@@ -94,9 +94,19 @@ var (
 		},
 	}
 
+	webhooks = &collection[webhookRecord, webhookEntry]{
+		kind: KindWebhook, read: strictly[webhookRecord], key: func(w webhookRecord) string { return w.Name },
+		in:      func(p *projection) map[string]webhookEntry { return p.webhooks },
+		entry:   func(w webhookRecord, revision int64) webhookEntry { return webhookEntry{w, revision, revision} },
+		revised: func(e webhookEntry) int64 { return e.revision },
+		replaced: func(p *projection, name string, old, now *webhookEntry, _ time.Time) {
+			p.sinceWhen(name, old, now)
+		},
+	}
+
 	kinds = map[EntityKind]entityKind{
 		KindFlag: flags, KindSegment: segments, KindLayer: layers,
-		KindTrial: trials, KindSchedule: schedules, KindToken: tokens,
+		KindTrial: trials, KindSchedule: schedules, KindToken: tokens, KindWebhook: webhooks,
 	}
 )
 

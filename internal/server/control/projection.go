@@ -21,6 +21,9 @@ type projection struct {
 	holders  map[[32]byte]string // SHA-256 of a secret → id of its token
 
 	schedules map[string]ScheduleEntry
+	webhooks  map[string]webhookEntry
+
+	trialRevisions []int64 // of the changes that touched trials, ascending
 
 	reserved map[string]reservation // keys of deleted flags
 	ages     map[string]ages        // of flags
@@ -41,7 +44,7 @@ func newProjection(head Head) *projection {
 		head:  Head{History: head.History, Hash: ""},
 		flags: map[string]FlagEntry{}, segments: map[string]SegmentEntry{}, layers: map[string]LayerEntry{},
 		trials: map[string]TrialEntry{}, tokens: map[string]tokenEntry{}, holders: map[[32]byte]string{},
-		schedules: map[string]ScheduleEntry{}, reserved: map[string]reservation{}, ages: map[string]ages{},
+		schedules: map[string]ScheduleEntry{}, webhooks: map[string]webhookEntry{}, reserved: map[string]reservation{}, ages: map[string]ages{},
 		touched: map[entity][]int64{}, requests: map[string]request{},
 	}
 }
@@ -69,6 +72,9 @@ func (p *projection) fold(c Change) (flag.Delta, error) {
 		if list := p.touched[e]; len(list) == 0 || list[len(list)-1] != c.Revision {
 			p.touched[e] = append(list, c.Revision)
 		}
+	}
+	if slices.ContainsFunc(c.Ops, func(op Op) bool { return op.Kind == KindTrial }) {
+		p.trialRevisions = append(p.trialRevisions, c.Revision)
 	}
 	if r, ok := parseRequest(c); ok {
 		p.requests[r.id] = r

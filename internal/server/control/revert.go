@@ -75,6 +75,8 @@ func revertible(c Change) error {
 			}
 		case KindTrial:
 			return precondition("revision %d is a step of trial %q, which goes on only forwards: stop it with the command abort", c.Revision, op.Key)
+		case KindWebhook:
+			return precondition("revision %d is about webhook %q, whose secrets do not come back: change it, or make a new one", c.Revision, op.Key)
 		case KindToken:
 			return precondition("revision %d is about token %q: revoke it, or make a new one", c.Revision, op.Key)
 		}

@@ -1,0 +1,85 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// TrialChange is a change that touched trials, as those see it who tell others of it.
+type TrialChange struct {
+	Revision int64
+	Hash     string
+	Time     time.Time
+	Actor    string
+	Reason   string
+	Trials   []TrialStep // in the order of the change
+}
+
+// TrialStep is what a change made of one trial.
+type TrialStep struct {
+	Before *Trial // nil: it is new
+	After  Trial
+}
+
+// NextTrialChange reads the first change after a revision that touched trials; false if there is
+// none yet. What it reads is bounded by the size of a change, however far behind the caller is. It
+// reads the store.
+func (s *Service) NextTrialChange(ctx context.Context, after int64) (TrialChange, bool, error) {
+	s.mu.RLock()
+	revisions := s.state.trialRevisions
+	s.mu.RUnlock() // the part of the list that we hold is never written to again
+	n, found := slices.BinarySearch(revisions, after)
+	if found {
+		n++
+	}
+	if n == len(revisions) {
+		return TrialChange{}, false, nil
+	}
+	c, err := s.readChange(ctx, revisions[n])
+	if err != nil {
+		return TrialChange{}, false, err
+	}
+	change, err := s.trialChange(ctx, c)
+	return change, err == nil, err
+}
+
+// TrialChangesAfter counts the changes after a revision that touched trials.
+func (s *Service) TrialChangesAfter(revision int64) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n, found := slices.BinarySearch(s.state.trialRevisions, revision)
+	if found {
+		n++
+	}
+	return len(s.state.trialRevisions) - n
+}
+
+func (s *Service) trialChange(ctx context.Context, c Change) (TrialChange, error) {
+	change := TrialChange{Revision: c.Revision, Hash: c.Hash, Time: c.Time, Actor: c.Actor, Reason: c.Reason}
+	for _, op := range c.Ops {
+		if op.Kind != KindTrial || op.Value == nil {
+			continue
+		}
+		step, err := s.trialStep(ctx, op, c.Revision)
+		if err != nil {
+			return TrialChange{}, fmt.Errorf("control: revision %d: trial %s: %w", c.Revision, op.Key, err)
+		}
+		change.Trials = append(change.Trials, step)
+	}
+	return change, nil
+}
+
+func (s *Service) trialStep(ctx context.Context, op Op, revision int64) (step TrialStep, err error) {
+	if step.After, err = trials.read(op.Value); err != nil {
+		return step, err
+	}
+	before, err := s.valueBefore(ctx, entity{KindTrial, op.Key}, revision)
+	if err != nil || before.Value == nil {
+		return step, err
+	}
+	was, err := trials.read(before.Value)
+	step.Before = &was
+	return step, err
+}
