@@ -160,7 +160,7 @@ func TestBitsAreFixed(t *testing.T) {
 	}
 }
 
-const wantBits = 0x556f37ac07b8aa06
+const wantBits = 0x4f38ac01b8986843
 
 // Property: the interval of a RatioSequence is the set of ratios that the definition gives, and
 // its estimate the ratio of greatest likelihood.
@@ -179,8 +179,8 @@ func TestRatioIntervalIsTheSetOfItsDefinition(t *testing.T) {
 			return sum
 		}
 		mixture := 0.0
-		for k := range ratioPoints {
-			mixture += math.Exp(logL(ratioLog(k))) / ratioPoints
+		for k := -40; k <= 40; k++ {
+			mixture += math.Exp(logL(float64(k)/10)) / 81
 		}
 		inside := func(u float64) bool { return math.Log(mixture)-logL(u) < math.Log(1/0.05) }
 		low, high, value := s.Interval(0.05)
@@ -199,9 +199,9 @@ func TestRatioIntervalIsTheSetOfItsDefinition(t *testing.T) {
 
 func TestStoredProcessesOfOtherRulesAreRefused(t *testing.T) {
 	for name, text := range map[string]string{
-		"another grid":   `{"r0":1.2,"direction":"harm","logS":[1,2,3]}`,
-		"no direction":   `{"r0":1.2,"logS":[1]}`,
-		"ratio too high": `{"r0":1e9,"direction":"no_worse","logS":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}`,
+		"another grid":   `{"r0":1.2,"direction":"harm","logS":"AAAAAAAA8D8="}`,
+		"no direction":   `{"r0":1.2,"logS":"AAAAAAAA8D8="}`,
+		"ratio too high": `{"r0":1e9,"direction":"no_worse"}`,
 		"not an object":  `[]`,
 	} {
 		e := NewHarmRate(2)
@@ -244,12 +244,4 @@ func TestAddIgnoresWhatSaysNothing(t *testing.T) {
 	}
 	near(t, "p", AnytimeP(math.Log(20)), 0.05, 1e-15)
 	near(t, "p", AnytimeP(-3), 1, 0)
-}
-
-func BenchmarkGuardAdd(b *testing.B) {
-	g := NewGuard(0.2, 0.001)
-	b.ReportAllocs()
-	for b.Loop() {
-		g.Add(Counts{X: 3, Mc: 500, Y: 2, Mb: 500})
-	}
 }

@@ -19,17 +19,17 @@ package evidence
 //
 // The zero value ignores everything. Plain value; its JSON keeps every bit.
 type Guard struct {
-	Relative float64 `json:"relative"` // 0.2 tolerates 1.2 times the control's share
-	Absolute float64 `json:"absolute"` // 0.001 tolerates 0.1 percentage points more
+	Relative float64 // 0.2 tolerates 1.2 times the control's share
+	Absolute float64 // 0.001 tolerates 0.1 percentage points more
 
-	AnyHarm           RelativeRate `json:"anyHarm,omitzero"`
-	HarmRate          RelativeRate `json:"harmRate,omitzero"`
-	HarmLate          LateRate     `json:"harmLate,omitzero"`
-	NoWorseRate       RelativeRate `json:"noWorseRate,omitzero"`
-	HarmDifference    Difference   `json:"harmDifference,omitzero"`
-	NoWorseDifference Difference   `json:"noWorseDifference,omitzero"`
-	HarmRecent        Recent       `json:"harmRecent,omitzero"`
-	NoWorseRecent     Recent       `json:"noWorseRecent,omitzero"`
+	AnyHarm           RelativeRate
+	HarmRate          RelativeRate
+	HarmLate          LateRate
+	NoWorseRate       RelativeRate
+	HarmDifference    Difference
+	NoWorseDifference Difference
+	HarmRecent        Recent
+	NoWorseRecent     Recent
 }
 
 // NewGuard starts a guard. relative is brought into [0, MaxRate-1], absolute into [0, MaxDelta].
@@ -61,14 +61,41 @@ func cleanRelative(relative float64) float64 {
 
 // Add weighs one interval in every process.
 func (g *Guard) Add(c Counts) {
-	g.AnyHarm.Add(c)
-	g.HarmRate.Add(c)
-	g.HarmLate.Add(c)
-	g.NoWorseRate.Add(c)
+	var s Split
+	s.prepare(g.Relative, c.Mc, c.Mb)
+	g.AddSplit(&s, c.X, c.Y)
+}
+
+// AddSplit is Add for x bad events in the treatment and y in the control among the exposures of
+// s. If s is for another relative margin the result is the same, only slower.
+func (g *Guard) AddSplit(s *Split, x, y uint64) {
+	if s.relative != g.Relative {
+		g.Add(Counts{X: x, Mc: s.mc, Y: y, Mb: s.mb})
+		return
+	}
+	c, ok := s.counts(x, y)
+	if !ok || g.AnyHarm.IsZero() {
+		return
+	}
+	if c.X+c.Y > 0 {
+		g.addEvents(s, float64(c.X), float64(c.X)+float64(c.Y))
+	}
 	g.HarmDifference.Add(c)
 	g.NoWorseDifference.Add(c)
 	g.HarmRecent.Add(c)
 	g.NoWorseRecent.Add(c)
+}
+
+// addEvents weighs x events of the treatment among n in the processes that need events.
+func (g *Guard) addEvents(s *Split, x, n float64) {
+	g.AnyHarm.weigh(x, n, s.anyHarm[:])
+	if !g.HarmRate.IsZero() {
+		g.HarmRate.weigh(x, n, s.harm[:])
+		g.HarmLate.weigh(x, n, &s.harm)
+	}
+	if !g.NoWorseRate.IsZero() {
+		g.NoWorseRate.weigh(x, n, s.noWorse[:])
+	}
 }
 
 // LogHarm is the log of the evidence that the treatment is worse than both margins allow.
@@ -76,15 +103,18 @@ func (g *Guard) LogHarm() float64 {
 	if g.HarmRate.IsZero() && g.HarmDifference.IsZero() {
 		return g.AnyHarm.LogE()
 	}
-	relative := MeanLogE(g.HarmRate.LogE(), g.HarmLate.LogE())
-	absolute := MeanLogE(g.HarmDifference.LogE(), g.HarmRecent.LogE())
-	switch {
-	case g.HarmDifference.IsZero():
-		return relative
-	case g.HarmRate.IsZero():
-		return absolute
+	if g.HarmRate.IsZero() {
+		return g.logHarmAbsolute()
 	}
-	return min(relative, absolute)
+	relative := meanOfTwo(g.HarmRate.LogE(), g.HarmLate.LogE())
+	if g.HarmDifference.IsZero() {
+		return relative
+	}
+	return min(relative, g.logHarmAbsolute())
+}
+
+func (g *Guard) logHarmAbsolute() float64 {
+	return meanOfTwo(g.HarmDifference.LogE(), g.HarmRecent.LogE())
 }
 
 // LogNoWorse is the log of the evidence that the treatment keeps the tolerance.
@@ -93,7 +123,7 @@ func (g *Guard) LogNoWorse() float64 {
 	case g.NoWorseDifference.IsZero():
 		return g.NoWorseRate.LogE()
 	case g.NoWorseRate.IsZero():
-		return MeanLogE(g.NoWorseDifference.LogE(), g.NoWorseRecent.LogE())
+		return meanOfTwo(g.NoWorseDifference.LogE(), g.NoWorseRecent.LogE())
 	}
 	return MeanLogE(g.NoWorseRate.LogE(), g.NoWorseDifference.LogE(), g.NoWorseRecent.LogE())
 }

@@ -17,15 +17,28 @@ const (
 	noWorsePoints = 16 // alternatives r0·exp(-0.1k), k = 1..16
 )
 
-// steps are exp(±0.1k): the alternatives as multiples of the margin r0.
-var harmSteps, noWorseSteps = gridSteps()
+// The alternatives: their distance from the margin r0 in ln r, and r/r0 - 1.
+var (
+	harmLogs, noWorseLogs   = gridLogs()
+	harmSteps, noWorseSteps = gridSteps()
+)
 
-func gridSteps() (harm [harmPoints]float64, noWorse [noWorsePoints]float64) {
+func gridLogs() (harm [harmPoints]float64, noWorse [noWorsePoints]float64) {
 	for i := range harm {
-		harm[i] = exp(float64(i+1) / 10)
+		harm[i] = float64(i+1) / 10
 	}
 	for i := range noWorse {
-		noWorse[i] = exp(-float64(i+1) / 10)
+		noWorse[i] = -float64(i+1) / 10
+	}
+	return harm, noWorse
+}
+
+func gridSteps() (harm [harmPoints]float64, noWorse [noWorsePoints]float64) {
+	for i, u := range harmLogs {
+		harm[i] = exp(u) - 1
+	}
+	for i, u := range noWorseLogs {
+		noWorse[i] = exp(u) - 1
 	}
 	return harm, noWorse
 }
@@ -77,18 +90,38 @@ func (e *RelativeRate) Add(c Counts) {
 	if !ok || c.X+c.Y == 0 || e.r0 == 0 {
 		return
 	}
-	x, n := float64(c.X), float64(c.X)+float64(c.Y)
-	mc, mb := float64(c.Mc), float64(c.Mb)
-	base := mb + float64(mc*e.r0)
-	for k, step := range e.steps() {
-		// ln((1-ρ+ρr)/(1-ρ+ρr0)), written so that nothing cancels when the split is small
-		normaliser := ln1p(mc * (float64(e.r0*step) - e.r0) / base)
-		e.logS[k] += float64(x*e.exponent(k)) - float64(n*normaliser)
+	var normalisers [harmPoints]float64
+	steps := e.steps()
+	normalise(normalisers[:len(steps)], steps, weightOf(c.Mc, c.Mb, e.r0))
+	e.weigh(float64(c.X), float64(c.X)+float64(c.Y), normalisers[:len(steps)])
+}
+
+// weightOf is ρ·r0/(1-ρ+ρ·r0): the treatment's part of the events at the margin r0.
+func weightOf(mc, mb uint64, r0 float64) float64 {
+	treatment := float64(float64(mc) * r0)
+	return treatment / (float64(mb) + treatment)
+}
+
+// normalise gives ln((1-ρ+ρr)/(1-ρ+ρr0)) for all alternatives r, written so that nothing cancels
+// when the split is small.
+func normalise(normalisers, steps []float64, weight float64) {
+	for k, step := range steps {
+		z := float64(weight * step) // over -1, as the weight is at most 1 and steps are over -1
+		u := 1 + z
+		normalisers[k] = lnCarry(u, z-(u-1))
+	}
+}
+
+// weigh adds x events of the treatment among n.
+func (e *RelativeRate) weigh(x, n float64, normalisers []float64) {
+	logs := e.logs()
+	for k, normaliser := range normalisers {
+		e.logS[k] += float64(x*logs[k]) - float64(n*normaliser)
 	}
 }
 
 // LogE is ln E: 0 at the start, at least ln(1/α) when H0 is rejected at level α.
-func (e RelativeRate) LogE() float64 {
+func (e *RelativeRate) LogE() float64 {
 	points := len(e.steps())
 	if points == 0 {
 		return 0
@@ -106,27 +139,25 @@ func (e *RelativeRate) steps() []float64 {
 	return nil
 }
 
-// exponent is ln(r_k/r0).
-func (e *RelativeRate) exponent(k int) float64 {
-	u := float64(k+1) / 10
+func (e *RelativeRate) logs() []float64 {
 	if e.direction == NoWorse {
-		return -u
+		return noWorseLogs[:]
 	}
-	return u
+	return harmLogs[:]
 }
 
 type rateJSON struct {
 	R0        float64   `json:"r0"`
 	Direction Direction `json:"direction"`
-	LogS      []float64 `json:"logS"`
+	LogS      []byte    `json:"logS,omitempty"` // packed; left out if all are 0
 }
 
 // IsZero reports whether e is the zero value, for omitzero.
-func (e RelativeRate) IsZero() bool { return e.direction == "" }
+func (e *RelativeRate) IsZero() bool { return e.direction == "" }
 
 // MarshalJSON writes the state so that UnmarshalJSON restores the same bits.
 func (e RelativeRate) MarshalJSON() ([]byte, error) {
-	return json.Marshal(rateJSON{e.r0, e.direction, e.logS[:len(e.steps())]})
+	return json.Marshal(rateJSON{e.r0, e.direction, pack(e.logS[:len(e.steps())])})
 }
 
 // UnmarshalJSON restores a state; it refuses one of another grid, so that a stored process never
@@ -137,14 +168,12 @@ func (e *RelativeRate) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("evidence: relative rate: %w", err)
 	}
 	restored := RelativeRate{r0: stored.R0, direction: stored.Direction}
-	if len(stored.LogS) != len(restored.steps()) {
-		return fmt.Errorf("evidence: relative rate: direction %q with %d grid points, want %d; start the process anew",
-			stored.Direction, len(stored.LogS), len(restored.steps()))
+	if err := unpack(stored.LogS, restored.logS[:len(restored.steps())]); err != nil {
+		return fmt.Errorf("evidence: relative rate, direction %q: %w", stored.Direction, err)
 	}
 	if restored.direction != "" && cleanRate(stored.R0) != stored.R0 {
 		return fmt.Errorf("evidence: relative rate: r0 %v is outside %v to %v", stored.R0, MinRate, MaxRate)
 	}
-	copy(restored.logS[:], stored.LogS)
 	*e = restored
 	return nil
 }

@@ -4,27 +4,50 @@ package evidence
 // processes, which are most of the work. Whoever has several kinds of bad events with the same
 // exposures (latency above several bounds) makes it once and gives it to all of them by AddSplit.
 //
-// Plain value of about 1 KB, not meant to be stored. Its methods do not change it, so it may be
-// read by several at once.
+// Plain value of about 1 KB, not meant to be stored. Adding does not change it, so it may be read
+// by several at once.
 type Split struct {
 	relative float64
 	mc, mb   uint64
+
+	ratio   [ratioPoints]float64   // for every ratio of a RatioSequence
+	anyHarm [harmPoints]float64    // r0 = 1
+	harm    [harmPoints]float64    // r0 = 1+relative
+	noWorse [noWorsePoints]float64 // r0 = 1+relative
 }
 
 // NewSplit prepares an interval with mc exposures in the treatment and mb in the control, for
 // guards with the given relative margin (as given to [NewGuard]).
-func NewSplit(relative float64, mc, mb uint64) Split {
-	return Split{relative: cleanRelative(relative), mc: mc, mb: mb}
+func NewSplit(relative float64, mc, mb uint64) (s Split) {
+	s.prepare(cleanRelative(relative), mc, mb)
+	return s
 }
 
-// AddSplit is Add for x bad events in the treatment and y in the control among the exposures of
-// s. If s is for another relative margin the result is the same, only slower.
-func (g *Guard) AddSplit(s *Split, x, y uint64) {
-	g.Add(Counts{X: x, Mc: s.mc, Y: y, Mb: s.mb})
+func (s *Split) prepare(relative float64, mc, mb uint64) {
+	s.relative, s.mc, s.mb = relative, mc, mb
+	if mc == 0 || mb == 0 {
+		return
+	}
+	share := weightOf(mc, mb, 1)
+	normalise(s.ratio[:], ratioSteps[:], share)
+	// Every second alternative of "any harm" is also one of the ratios.
+	const zero = ratioPoints / 2
+	for k := range s.anyHarm {
+		if k%2 == 1 {
+			s.anyHarm[k] = s.ratio[zero+(k+1)/2]
+		} else {
+			s.anyHarm[k] = ln1p(float64(share * harmSteps[k]))
+		}
+	}
+	weight := share
+	if relative > 0 {
+		weight = weightOf(mc, mb, 1+relative)
+		normalise(s.harm[:], harmSteps[:], weight)
+	}
+	normalise(s.noWorse[:], noWorseSteps[:], weight)
 }
 
-// AddSplit is Add for x bad events in the treatment and y in the control among the exposures of
-// sp.
-func (s *RatioSequence) AddSplit(sp *Split, x, y uint64) {
-	s.Add(Counts{X: x, Mc: sp.mc, Y: y, Mb: sp.mb})
+// counts are the rows of the interval.
+func (s *Split) counts(x, y uint64) (c Counts, ok bool) {
+	return Counts{X: x, Mc: s.mc, Y: y, Mb: s.mb}.clean()
 }
