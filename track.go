@@ -27,8 +27,22 @@ const maxTrackedArms = 32
 // with the variant, so that it can be analysed without joining it with anything. The targeting
 // key is not recorded.
 //
-// Guardrails on tracked values come later: today they are for your own analysis, and no trial
-// is judged by them. An empty name records nothing. It never blocks on the network.
+// If a guardrail of a running trial names the event, it also counts: for each trial that the open
+// unit of work meets, before or after, until it ends. A guardrail of the metric "event" counts
+// units that had the event for the first time (or, by request, units of work that had it), whatever
+// the value. One of the metric "value" takes what a unit of work tracked under the name as one
+// observation, added up:
+//
+//	ctx, work := client.Begin(ctx)
+//	defer func() { work.End(err) }()
+//	if client.Bool(ctx, "new-checkout", false) { … }
+//	client.Track(ctx, "basket value", 59.90) // with 10.00 for wrapping:
+//	client.Track(ctx, "basket value", 10.00) // one observation of 69.90
+//
+// Values are of any unit, negative ones included; those that are not finite, or beyond 10^12, are
+// not observed, and [Status] counts them. What is tracked outside a unit of work, or after its end,
+// counts for no trial, and neither does anything without a server. An empty name records nothing.
+// It never blocks on the network.
 func (c *Client) Track(ctx context.Context, name string, value float64, attributes ...attribute.KeyValue) {
 	if c == nil || name == "" {
 		return
