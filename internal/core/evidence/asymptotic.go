@@ -28,3 +28,34 @@ func MixtureScale(v, alpha float64) float64 {
 	l := -float64(2 * ln(alpha))
 	return v / (l + ln1p(l))
 }
+
+// Score is the stratified score test of "the treatment has its part of the events" (the
+// sequential log-rank test): in each interval the x events of the treatment among N are compared
+// with ρN, and only the differences add up, so ramps and drifts do no harm. ASYMPTOTIC: do not
+// trust it before some ten events per arm. [RelativeRate] asks the same question exactly.
+//
+// The zero value is ready to use. Plain value; its JSON keeps every bit.
+type Score struct {
+	Sum      float64 `json:"sum"`
+	Variance float64 `json:"variance"`
+}
+
+// Add weighs one interval. Without exposures in both arms, or without events, it changes nothing.
+func (s *Score) Add(c Counts) {
+	c, ok := c.clean()
+	if !ok || c.X+c.Y == 0 {
+		return
+	}
+	x, n, share := float64(c.X), float64(c.X)+float64(c.Y), weightOf(c.Mc, c.Mb, 1)
+	s.Sum += x - float64(share*n)
+	s.Variance += float64(float64(share*(1-share)) * n)
+}
+
+// LogHarm is the log of the evidence against "no more than its part", by the one-sided normal
+// mixture of scale lambda, in units of the variance (see [MixtureScale]); 0 unless lambda > 0.
+func (s *Score) LogHarm(lambda float64) float64 {
+	if !positive(lambda) {
+		return 0
+	}
+	return lnPositiveMixture(s.Sum, s.Variance, lambda)
+}

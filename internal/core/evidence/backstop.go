@@ -81,7 +81,7 @@ func (b *Backstop) Add(bad, of uint64) {
 }
 
 // LogE is ln E: 0 at the start, at least ln(1/α) when the limit is broken at level α, at most
-// ln 100,000.
+// a hair above ln 100,000 (the cap and the reserve).
 func (b *Backstop) LogE() float64 {
 	if b.Intervals == 0 {
 		return 0

@@ -82,6 +82,29 @@ func blame(logs, weights []float64, alpha float64) []int {
 	return named
 }
 
+// EBH names the hypotheses (by index, the strongest evidence first) that e-BH rejects: the k with
+// the largest e-values, for the greatest k whose k-th largest is at least n/(k·alpha). The expected
+// share of true ones among the named is at most alpha, under any dependence (Wang and Ramdas, "False
+// discovery rate control with e-values", J. R. Stat. Soc. B 84, 2022). It is for long lists to look
+// into, not for rolling back: use [Blame] there. alpha outside (0, 1) names none.
+func EBH(logs []float64, alpha float64) []int {
+	if !(alpha > 0 && alpha < 1) {
+		return nil
+	}
+	order := make([]int, len(logs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return -compareFloat(logs[a], logs[b]) })
+	named := 0
+	for i, at := range order {
+		if logs[at]+ln(float64(i+1)) >= ln(float64(len(logs)))-ln(alpha) {
+			named = i + 1
+		}
+	}
+	return order[:named]
+}
+
 // usableWeight is the i-th weight, 0 if it is missing or not positive and finite.
 func usableWeight(weights []float64, i int) float64 {
 	if i < len(weights) && positive(weights[i]) {

@@ -20,6 +20,70 @@ func TestMeanRuleVector(t *testing.T) {
 	}
 }
 
+// The vector of section 2 (f) and what e-BH says of it; and one that e-BH answers.
+func TestEBHVector(t *testing.T) {
+	for _, v := range []struct {
+		es   []float64
+		want []int
+	}{
+		{[]float64{30, 3, 1.2, 0.5}, nil}, {[]float64{3, 81, 45, 1}, []int{1, 2}}, {[]float64{79, 41}, []int{0, 1}}, {nil, nil},
+	} {
+		var logs []float64
+		for _, e := range v.es {
+			logs = append(logs, math.Log(e))
+		}
+		if got := EBH(logs, 0.05); !slices.Equal(got, v.want) {
+			t.Errorf("%v: named %v, want %v", v.es, got, v.want)
+		}
+	}
+	if EBH([]float64{100}, 0) != nil || EBH([]float64{100}, math.NaN()) != nil {
+		t.Error("named at no level")
+	}
+}
+
+// Property: BlameWeighted is closed testing by weighted means, computed over all subsets; equal
+// weights are Blame, and what it names is named only after an alarm of the weighted mean.
+func TestBlameWeightedIsClosedTesting(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		logs := rapid.SliceOfN(rapid.Float64Range(-8, 10), 1, 7).Draw(t, "logs")
+		weights := rapid.SliceOfN(rapid.SampledFrom([]float64{0, 0.1, 1, 2, 7, -1, math.NaN(), math.Inf(1)}), 0, 8).Draw(t, "weights")
+		alpha := rapid.SampledFrom([]float64{0.01, 0.05, 0.3}).Draw(t, "alpha")
+		named := BlameWeighted(logs, weights, alpha)
+		var want []int
+		for j := range logs {
+			if usableWeight(weights, j) > 0 && everyWeightedSet(logs, weights, j, 1/alpha) {
+				want = append(want, j)
+			}
+		}
+		if sorted := slices.Sorted(slices.Values(named)); !slices.Equal(sorted, want) {
+			t.Fatalf("named %v, closed testing names %v", sorted, want)
+		}
+		if len(named) > 0 && WeightedMeanLogE(logs, weights) < math.Log(1/alpha)-1e-12 {
+			t.Fatalf("named %v without an alarm", named)
+		}
+		equal := slices.Repeat([]float64{0.25}, len(logs))
+		if got := BlameWeighted(logs, equal, alpha); !slices.Equal(got, Blame(logs, alpha)) {
+			t.Fatalf("equal weights name %v, Blame %v", got, Blame(logs, alpha))
+		}
+	})
+}
+
+// everyWeightedSet reports whether the weighted mean of every set with j reaches the threshold.
+func everyWeightedSet(logs, weights []float64, j int, threshold float64) bool {
+	for set := range 1 << len(logs) {
+		sum, total := 0.0, 0.0
+		for i := range logs {
+			if set>>i&1 == 1 && usableWeight(weights, i) > 0 {
+				sum, total = sum+weights[i]*math.Exp(logs[i]), total+weights[i]
+			}
+		}
+		if set>>j&1 == 1 && sum/total < threshold*(1-1e-12) {
+			return false
+		}
+	}
+	return true
+}
+
 func TestMeanOfNothing(t *testing.T) {
 	for name, got := range map[string]float64{
 		"no values":    MeanLogE(),
