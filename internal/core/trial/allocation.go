@@ -13,9 +13,10 @@ func (s *State) Version(spec Spec) string {
 	return fmt.Sprintf("%s.%d.%d", spec.Name, s.Attempt, s.Step)
 }
 
-// Allocation gives what the trial makes of its flag now. False means nothing: the trial is over.
+// Allocation gives what the trial makes of its flag now. False means nothing: the trial is over,
+// or has no flag (cohorts).
 func (spec Spec) Allocation(s State) (flag.Allocation, bool) {
-	if s.Ended() {
+	if s.Ended() || spec.Cohorts != nil {
 		return flag.Allocation{}, false
 	}
 	return flag.Allocation{
@@ -71,8 +72,12 @@ func (spec Spec) strata(s State) []flag.Stratum {
 	return strata
 }
 
-// treatmentShare is the chance that a newly exposed unit of either arm is in the treatment.
-func (spec Spec) treatmentShare(s *State) float64 {
+// treatmentShare is the chance that a newly exposed unit of either arm is in the treatment; 0 if
+// it is not known.
+func (spec *Spec) treatmentShare(s *State) float64 {
+	if spec.Cohorts != nil {
+		return float64(spec.Cohorts.Share) / flag.TotalWeight
+	}
 	share := spec.Steps[s.Step].Share
 	if len(spec.Steps[s.Step].Segments) > 0 || share <= half {
 		return 0.5

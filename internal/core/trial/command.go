@@ -16,7 +16,7 @@ const (
 )
 
 // Verbs lists every verb.
-var Verbs = []Verb{VerbPause, VerbResume, VerbAdvance, VerbPromote, VerbAbort}
+var Verbs = []Verb{VerbPause, VerbResume, VerbAdvance, VerbPromote, VerbAbort, VerbApprove}
 
 // Allowed tells whether the verb makes sense in state s; the error says why not and what would.
 func (v Verb) Allowed(spec Spec, s State) error {
@@ -26,31 +26,63 @@ func (v Verb) Allowed(spec Spec, s State) error {
 	switch v {
 	case VerbAbort:
 		return nil
-	case VerbPause, VerbAdvance, VerbPromote, VerbResume:
+	case VerbPause, VerbAdvance, VerbPromote, VerbResume, VerbApprove:
 		if s.Phase == PhaseWatching {
 			return fmt.Errorf("trial %s is promoted and only watched: abort takes the promotion back", spec.Name)
 		}
 	default:
-		return fmt.Errorf("verb %q is unknown: use pause, resume, advance, promote or abort", v)
+		return fmt.Errorf("verb %q is unknown: use pause, resume, advance, promote, approve or abort", v)
 	}
-	if v == VerbResume && s.Phase != PhasePaused {
-		return fmt.Errorf("trial %s is %s, not paused: there is nothing to resume", spec.Name, s.Phase)
-	}
-	if v == VerbPromote && spec.Goal == GoalSurvive {
-		return fmt.Errorf("trial %s is a chaos experiment: its fault is never promoted; abort stops it", spec.Name)
-	}
-	if v == VerbAdvance && s.Step == len(spec.Steps)-1 {
-		if spec.Goal == GoalSurvive {
-			return fmt.Errorf("trial %s is at its last step: it goes on until it is decided; abort stops it", spec.Name)
+	switch v {
+	case VerbResume:
+		if s.Phase != PhasePaused {
+			return fmt.Errorf("trial %s is %s, not paused: there is nothing to resume", spec.Name, s.Phase)
 		}
-		return fmt.Errorf("trial %s is at its last step: promote gives everybody the treatment", spec.Name)
+	case VerbPromote:
+		return mayPromote(spec)
+	case VerbAdvance:
+		return mayAdvance(spec, s)
+	case VerbApprove:
+		return mayApprove(spec, s)
+	}
+	return nil
+}
+
+func mayPromote(spec Spec) error {
+	switch spec.Goal {
+	case GoalSurvive:
+		return fmt.Errorf("trial %s is a chaos experiment: its fault is never promoted; abort stops it", spec.Name)
+	case GoalCalibrate:
+		return fmt.Errorf("trial %s compares a variant with itself: there is nothing to promote; abort stops it", spec.Name)
+	}
+	return nil
+}
+
+func mayAdvance(spec Spec, s State) error {
+	switch {
+	case s.Step < len(spec.Steps)-1:
+		return nil
+	case spec.Goal != GoalPromote:
+		return fmt.Errorf("trial %s is at its last step: it goes on until it is decided; abort stops it", spec.Name)
+	case spec.Cohorts != nil:
+		return fmt.Errorf("trial %s has no steps of its own: promote ends it with the verdict promoted", spec.Name)
+	}
+	return fmt.Errorf("trial %s is at its last step: promote gives everybody the treatment", spec.Name)
+}
+
+func mayApprove(spec Spec, s State) error {
+	switch {
+	case !spec.Steps[s.Step].Approval:
+		return fmt.Errorf("step %d of trial %s needs no approval: advance leaves it now", s.Step+1, spec.Name)
+	case s.Approved:
+		return fmt.Errorf("step %d of trial %s is approved already: it is left when its other conditions hold", s.Step+1, spec.Name)
 	}
 	return nil
 }
 
 // obey carries out a command. A command that is not allowed changes nothing.
-func (s State) obey(spec Spec, c Command) (State, []Action) {
-	if c.Verb.Allowed(spec, s) != nil {
+func (s State) obey(spec *Spec, c Command) (State, []Action) {
+	if c.Verb.Allowed(*spec, s) != nil {
 		return s, nil
 	}
 	if c.At.After(s.UpdatedAt) {
@@ -70,6 +102,9 @@ func (s State) obey(spec Spec, c Command) (State, []Action) {
 		return s, actions
 	case VerbPromote:
 		return s.promote(spec, why)
+	case VerbApprove:
+		s.Approved, s.Why = true, why
+		return s, []Action{{ActionApprove}}
 	}
 	if s.Phase == PhaseWatching {
 		return s.end(ResultAborted, why, ActionDemote)

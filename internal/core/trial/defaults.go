@@ -14,6 +14,9 @@ const (
 	DefaultPromoteAlpha = 0.05
 	DefaultWatch        = Duration(30 * time.Minute)
 	DefaultDeadline     = Duration(24 * time.Hour)
+	DefaultCalibration  = Duration(time.Hour)
+	DefaultAttribute    = "service.version"
+	DefaultThroughput   = 0.05 // a treatment may lose 5 % of its traffic
 	DefaultMinTime      = Duration(5 * time.Minute)
 	DefaultMinUnits     = 100
 
@@ -56,49 +59,93 @@ func Normalize(s Spec) Spec {
 	setDefault(&s.Alpha, DefaultAlpha)
 	setDefault(&s.HoldAlpha, DefaultHoldAlpha)
 	setDefault(&s.PromoteAlpha, DefaultPromoteAlpha)
-	if s.Goal == GoalPromote {
+	switch s.Goal {
+	case GoalPromote:
 		setDefault(&s.Watch, DefaultWatch)
 		setDefault(&s.Deadline, DefaultDeadline)
 		setDefault(&s.OnDeadline, DeadlineHold)
+		setDefault(&s.OnWatch, WatchNotify)
+	case GoalCalibrate:
+		setDefault(&s.Deadline, DefaultCalibration)
 	}
-	if s.Goal == GoalPromote && len(s.Steps) == 0 {
-		s.Steps = DefaultSteps()
+	if s.Cohorts != nil {
+		s.normalCohorts()
 	}
-	if len(s.Guardrails) == 0 && s.Goal == GoalPromote {
+	s.Steps = normalSteps(&s)
+	if len(s.Guardrails) == 0 && s.Goal != GoalSurvive {
 		s.Guardrails = DefaultGuardrails()
 	}
-	s.Steps = normalSteps(s)
-	s.Guardrails = normalGuardrails(s.Guardrails)
+	s.Guardrails = normalGuardrails(&s)
 	return s
 }
 
-func normalSteps(s Spec) []Step {
+// normalCohorts leaves one step, at which the treatment must be proven safe: the shares are
+// somebody else's. There is no watch, as no cohort would be left to compare with.
+func (s *Spec) normalCohorts() {
+	c := *s.Cohorts
+	setDefault(&c.Attribute, DefaultAttribute)
+	s.Cohorts = &c
+	if s.Watch == DefaultWatch {
+		s.Watch = 0
+	}
+	if s.Goal == GoalPromote {
+		setDefault(&s.Watch, NoWatch)
+	}
+}
+
+func normalSteps(s *Spec) []Step {
 	steps := append([]Step(nil), s.Steps...)
+	switch {
+	case len(steps) > 0:
+	case s.Cohorts != nil || s.Goal == GoalCalibrate:
+		steps = []Step{{Share: half}}
+	case s.Goal == GoalPromote:
+		steps = DefaultSteps()
+	}
 	if n := len(steps); n > 1 && s.Goal == GoalPromote && steps[n-1].Share == flag.TotalWeight && len(steps[n-1].Segments) == 0 {
 		steps = steps[:n-1] // the promotion is the 100 % step
 	}
 	for i := range steps {
 		setDefault(&steps[i].MinTime, DefaultMinTime)
-		setDefault(&steps[i].MinUnits, DefaultMinUnits)
+		if s.Cohorts == nil { // their units are not known
+			setDefault(&steps[i].MinUnits, DefaultMinUnits)
+		}
 		last := i == len(steps)-1
 		steps[i].RequireSafe = steps[i].RequireSafe || last
 	}
 	return steps
 }
 
-func normalGuardrails(list []Guardrail) []Guardrail {
-	list = append([]Guardrail(nil), list...)
+func normalGuardrails(s *Spec) []Guardrail {
+	list := append([]Guardrail(nil), s.Guardrails...)
 	for i := range list {
 		g := &list[i]
-		setDefault(&g.Name, string(g.Metric))
+		setDefault(&g.Name, g.defaultName())
 		setDefault(&g.Mode, ModeShadow)
-		if g.Metric == MetricErrors {
-			setDefault(&g.Unit, UnitKey)
-		} else {
+		setDefault(&g.Weight, 1)
+		setDefault(&g.DesignEffect, 1)
+		if g.Metric == MetricThroughput && g.Absolute == 0 {
+			setDefault(&g.Relative, DefaultThroughput)
+		}
+		if g.Metric == MetricEvent {
+			setDefault(&g.Better, BetterLower)
+		}
+		byRequest := g.Metric == MetricLatency || g.Metric == MetricValue || g.Prometheus != nil || s.Cohorts != nil
+		if byRequest {
 			setDefault(&g.Unit, UnitRequest)
+		} else {
+			setDefault(&g.Unit, UnitKey)
 		}
 	}
 	return list
+}
+
+// defaultName is the event's, or else the metric's.
+func (g *Guardrail) defaultName() string {
+	if g.Event != "" {
+		return g.Event
+	}
+	return string(g.Metric)
 }
 
 func setDefault[T comparable](p *T, value T) {

@@ -27,6 +27,17 @@ func newEstimate(low, high, value float64) Estimate {
 	return e
 }
 
+// inverse is the estimate of the inverse ratio.
+func (e Estimate) inverse() Estimate {
+	one := func(x float64) float64 {
+		if x == 0 {
+			return 0
+		}
+		return 1 / x
+	}
+	return Estimate{Value: one(e.Value), Low: one(e.High), High: one(e.Low)}
+}
+
 // String gives e for people, such as "3× (1.7× to 5.7×)" or "1.3× or more"; empty if nothing is
 // known.
 func (e Estimate) String() string { return e.with("") }

@@ -2,7 +2,6 @@ package trial
 
 import (
 	"reflect"
-	"slices"
 	"testing"
 
 	"github.com/seatrial/seatrial/internal/core/outcome"
@@ -19,13 +18,13 @@ func TestWhatAGuardrailCounts(t *testing.T) {
 		bound float64
 		want  Count
 	}{
-		{"errors by unit", Guardrail{Metric: MetricErrors, Unit: UnitKey}, 0, Count{3, 6}},
-		{"errors by request", Guardrail{Metric: MetricErrors, Unit: UnitRequest}, 0, Count{4, 10}},
-		{"slow requests", Guardrail{Metric: MetricLatency, Unit: UnitRequest}, 0.1, Count{2, 4}},
-		{"very slow requests", Guardrail{Metric: MetricLatency, Unit: UnitRequest}, 0.3, Count{1, 4}},
+		{"errors by unit", Guardrail{Metric: MetricErrors, Unit: UnitKey}, 0, Count{Bad: 3, Of: 6}},
+		{"errors by request", Guardrail{Metric: MetricErrors, Unit: UnitRequest}, 0, Count{Bad: 4, Of: 10}},
+		{"slow requests", Guardrail{Metric: MetricLatency, Unit: UnitRequest}, 0.1, Count{Bad: 2, Of: 4}},
+		{"very slow requests", Guardrail{Metric: MetricLatency, Unit: UnitRequest}, 0.3, Count{Bad: 1, Of: 4}},
 	}
 	for _, test := range tests {
-		if got := test.g.count(a, test.bound); got != test.want {
+		if got := test.g.count(&a, test.bound); got != test.want {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
 		}
 	}
@@ -101,27 +100,34 @@ func TestShadowGuardrailsDoNothing(t *testing.T) {
 }
 
 func TestBlame(t *testing.T) {
-	names := []string{"errors", "latency", "other"}
+	spec := ordered(func(s *Spec) {
+		s.Guardrails = nil
+		for _, name := range []string{"errors", "latency", "other"} {
+			s.Guardrails = append(s.Guardrails, Guardrail{Name: name, Metric: MetricErrors, Mode: ModeEnforce, Absolute: 0.1})
+		}
+	})
 	tests := []struct {
-		name string
-		logs []float64
-		want []string
+		name    string
+		logs    []float64
+		weights []float64
+		want    []string
 	}{
-		{"nothing", []float64{0, 0, 0}, nil},
-		{"one", []float64{12, 0, -3}, []string{"errors"}},
-		{"two", []float64{12, 30, -3}, []string{"latency", "errors"}},
-		{"only together: the strongest is named", []float64{4.65, 4.6, 4.6}, []string{"errors"}},
+		{"nothing", []float64{0, 0, 0}, []float64{1, 1, 1}, nil},
+		{"one", []float64{12, 0, -3}, []float64{1, 1, 1}, []string{"errors"}},
+		{"two", []float64{12, 30, -3}, []float64{1, 1, 1}, []string{"latency", "errors"}},
+		{"only together: the strongest is named", []float64{4.65, 4.6, 4.6}, []float64{1, 1, 1}, []string{"errors"}},
+		{"too light to decide", []float64{5, 0, 0}, []float64{1, 10, 10}, nil},
+		{"heavy enough", []float64{5, 0, 0}, []float64{10, 1, 1}, []string{"errors"}},
+		{"no weight means 1", []float64{12, 0, -3}, []float64{0, 0, 0}, []string{"errors"}},
 	}
 	for _, test := range tests {
-		got, ok := blame(names, test.logs, 0.01)
+		s := Start(spec, 1, day0)
+		for i := range test.logs {
+			s.Guardrails[i].LogHarm, spec.Guardrails[i].Weight = test.logs[i], test.weights[i]
+		}
+		got, ok := s.harmful(&spec)
 		if !reflect.DeepEqual(got, test.want) || ok != (test.want != nil) {
 			t.Errorf("%s: %v, %v, want %v", test.name, got, ok, test.want)
 		}
-	}
-	if got, ok := blame(nil, nil, 0.01); ok {
-		t.Errorf("without guardrails: %v", got)
-	}
-	if i := slices.Index(names, "errors"); i != 0 {
-		t.Error("blame changed the names")
 	}
 }

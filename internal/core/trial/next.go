@@ -1,7 +1,6 @@
 package trial
 
 import (
-	"math"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/outcome"
@@ -36,53 +35,70 @@ const (
 	ActionStep    ActionKind = "step"    // the share moved to State.Step
 	ActionHold    ActionKind = "hold"    // the ramp stands still, State.Why says why
 	ActionResume  ActionKind = "resume"  // it goes on
+	ActionApprove ActionKind = "approve" // a person approved that the step be left
+	ActionAlarm   ActionKind = "alarm"   // the watch looks worse than before the promotion
 	ActionPromote ActionKind = "promote" // the flag's default becomes the treatment
 	ActionDemote  ActionKind = "demote"  // the flag's default becomes the control again
 	ActionEnd     ActionKind = "end"     // the trial is over, State.Result says how
 )
 
-// Start gives the first state of an attempt. The spec must be normalised and valid.
-func Start(spec Spec, attempt int, at time.Time) State {
-	s := State{
-		Attempt: attempt, Phase: PhaseRunning,
-		StartedAt: at, StepStartedAt: at, UpdatedAt: at,
-		Guardrails: make([]GuardrailState, len(spec.Guardrails)),
-	}
-	for i, g := range spec.Guardrails {
-		s.Guardrails[i] = newGuardrail(g)
-	}
-	s.Why = s.sentence(spec)
-	return s
-}
-
 // Next gives the state after an event, and what to do. It never changes s; an ended trial stays
 // as it is, whatever comes.
+//
+// A person's command is obeyed in every phase but ended. An interval is weighed in this order, and
+// the first that applies decides:
+//
+//  0. It was weighed before (Seq), or is of another step: nothing changes.
+//  1. Watching: a catastrophe takes the promotion back; a service level or a share of the control's
+//     history exceeded alarms, or takes it back ([Spec.OnWatch]); the watch over: promoted.
+//  2. Calibrating: the deadline ends it quiet or noisy (inconclusive without data); silence holds.
+//     Nothing else.
+//  3. Catastrophe: at least 20 requests of the treatment, over half of them bad, and the control
+//     silent or at most a quarter bad → rolled back, without statistics.
+//  4. Harm: the weighted mean of the e-values of the enforced guardrails reaches 1/Alpha → rolled
+//     back, blame by closed testing.
+//  5. Service level exceeded, sample ratio as assigned: enforced and the e-value for any harm at
+//     least 3 → rolled back.
+//  6. Experiments only: MaxUnits reached → inconclusive; blind, or the service level exceeded in
+//     both arms → aborted; paused past the deadline → inconclusive.
+//  7. Paused: nothing more.
+//  8. Blind (sample ratio wrong, or a guardrail that is not shadow silent) → hold; past the
+//     deadline with policy rollback → rolled back.
+//  9. Service level exceeded in both arms → hold.
+//  10. Step done (minimum time and units, data of this step in every guardrail that is not shadow,
+//     no alarm; where safety is required each of them proven safe) → next step, or promote /
+//     survived. With an approval gate that nobody has opened → hold.
+//  11. Deadline → hold / promote / rollback; experiments → inconclusive. It promotes only with
+//     data, without an alarm and without a closed approval gate ahead.
+//  12. Alarm: a guardrail that is not shadow looks worse at all at HoldAlpha, or harmful, and is
+//     not proven safe → hold.
+//  13. Otherwise go on.
 func Next(spec Spec, s State, e Event) (State, []Action) {
 	if s.Ended() {
 		return s, nil
 	}
-	s = s.clone()
 	switch e := e.(type) {
 	case Command:
-		return s.obey(spec, e)
+		return s.clone().obey(&spec, e)
 	case IntervalClosed:
-		return s.weigh(spec, e.Interval)
+		if e.Interval.Seq <= s.Seq || e.Interval.Step != s.Step {
+			return s, nil
+		}
+		next := s.clone()
+		return next.weigh(&spec, &e.Interval)
 	}
 	return s, nil
 }
 
-// weigh takes one interval into account and decides, in a fixed order: what stops the trial
-// first, then what holds it, then what moves it on. An interval that was weighed before, or
-// belongs to another step, changes nothing.
-func (s State) weigh(spec Spec, iv outcome.Interval) (State, []Action) {
-	if iv.Seq <= s.Seq || iv.Step != s.Step {
-		return s, nil
-	}
-	s.count(iv)
-	if s.Phase == PhaseWatching {
+// weigh takes one interval into account and decides.
+func (s State) weigh(spec *Spec, iv *outcome.Interval) (State, []Action) {
+	s.count(spec, iv)
+	switch {
+	case s.Phase == PhaseWatching:
 		return s.watch(spec, iv)
+	case spec.Goal == GoalCalibrate:
+		return s.calibrate(spec, iv)
 	}
-	s.addEvidence(spec, iv)
 	if result, why, blamed := s.stopped(spec, iv); result != "" {
 		s.Blamed = blamed
 		return s.end(result, why)
@@ -93,63 +109,17 @@ func (s State) weigh(spec Spec, iv outcome.Interval) (State, []Action) {
 	return s.move(spec, iv)
 }
 
-// stopped says how the trial ends if something demands it now; a pause does not protect it.
-func (s *State) stopped(spec Spec, iv outcome.Interval) (result Result, why string, blamed []string) {
-	harm, survive := ResultRolledBack, spec.Goal == GoalSurvive
-	if survive {
-		harm = ResultWeaknessFound
-	}
-	if why, blamed, ok := s.catastrophe(spec, iv); ok {
-		return harm, why, blamed
-	}
-	if blamed, ok := s.harmful(spec); ok {
-		return harm, s.harmSentence(spec, blamed), blamed
-	}
-	if !survive {
-		return "", "", nil
-	}
-	if s.Treatment.Units >= spec.MaxUnits {
-		return ResultInconclusive, spentSentence(s, spec), nil
-	}
-	if why, ok := s.blind(spec, iv); ok {
-		return ResultAborted, why, nil // a fault that nobody sees is no experiment
-	}
-	if s.Phase == PhasePaused && s.pastDeadline(spec) {
-		return ResultInconclusive, s.deadlineSentence(spec), nil
-	}
-	return "", "", nil
-}
-
-// move decides about a trial that nothing stops: it holds, or goes on when its step is done.
-func (s State) move(spec Spec, iv outcome.Interval) (State, []Action) {
-	if why, ok := s.blind(spec, iv); ok {
-		if s.pastDeadline(spec) && spec.OnDeadline == DeadlineRollBack {
-			return s.end(ResultRolledBack, s.deadlineSentence(spec))
-		}
-		return s.hold(why)
-	}
-	why, alarm := s.alarmed(spec)
-	switch {
-	case !alarm && s.stepDone(spec):
-		return s.advance(spec)
-	case s.pastDeadline(spec) && (spec.OnDeadline != DeadlinePromote || s.NoData == 0 && !alarm):
-		return s.deadline(spec)
-	case alarm:
-		return s.hold(why)
-	}
-	return s.goOn(spec)
-}
-
-// count adds the interval to the totals.
-func (s *State) count(iv outcome.Interval) {
-	s.Seq = iv.Seq
-	if iv.To.After(s.UpdatedAt) { // a command may have come later
-		s.UpdatedAt = iv.To
-	}
-	s.Treatment.add(iv.Treatment)
-	s.Control.add(iv.Control)
+// count adds the interval to the totals and to the evidence.
+func (s *State) count(spec *Spec, iv *outcome.Interval) {
+	s.Rules, s.Seq = Rules, iv.Seq
+	s.passTime(spec, iv)
+	s.Treatment.add(&iv.Treatment)
+	s.Control.add(&iv.Control)
 	s.StepUnits += iv.Treatment.NewUnits
-	told := compared(iv)
+	if len(iv.Exemplars) > 0 {
+		s.Exemplars = outcome.AddExemplars(s.Exemplars, iv.Exemplars...)
+	}
+	told := s.addEvidence(spec, iv)
 	if s.Phase == PhaseWatching {
 		told = iv.Treatment.Requests > 0 // there is no control any more
 	}
@@ -158,163 +128,69 @@ func (s *State) count(iv outcome.Interval) {
 	} else {
 		s.NoData++
 	}
-	s.Exemplars = outcome.AddExemplars(s.Exemplars, iv.Exemplars...)
 }
 
-func (t *Totals) add(a outcome.Arm) {
+// passTime lets the time pass that the interval covers beyond what earlier ones did. An interval
+// much longer than planned counts as two: the rest was not looked at.
+func (s *State) passTime(spec *Spec, iv *outcome.Interval) {
+	if iv.To.After(s.UpdatedAt) { // a command may have come later
+		s.UpdatedAt = iv.To
+	}
+	if !iv.To.After(s.WeighedTo) {
+		return
+	}
+	from := iv.From
+	if s.WeighedTo.After(from) {
+		from = s.WeighedTo
+	}
+	s.WeighedTo = iv.To
+	passed := min(Duration(max(iv.To.Sub(from), 0)), 2*spec.Interval)
+	s.Elapsed = min(s.Elapsed+passed, maxElapsed)
+	s.StepElapsed = min(s.StepElapsed+passed, maxElapsed)
+}
+
+const maxElapsed = 100 * maxDeadline
+
+func (t *Totals) add(a *outcome.Arm) {
 	t.Requests += a.Requests
 	t.Bad += a.Bad
 	t.Units += a.NewUnits
 	t.BadUnits += a.BadUnits
 }
 
-// compared reports whether the interval says anything: both arms were exposed, and their counts
-// can be true.
-func compared(iv outcome.Interval) bool {
+// compared reports whether the requests of the interval say anything: both arms have some, and
+// their counts can be true.
+func compared(iv *outcome.Interval) bool {
 	return iv.Treatment.Requests > 0 && iv.Control.Requests > 0 &&
 		iv.Treatment.Consistent() && iv.Control.Consistent()
 }
 
-// catastrophe needs no statistics: most of the treatment's requests fail and the control's do
-// not. An incident that hits both arms is no catastrophe of the treatment.
-func (s *State) catastrophe(spec Spec, iv outcome.Interval) (why string, blamed []string, ok bool) {
-	const minRequests, most, few = 20, 0.5, 0.25
-	if iv.Treatment.Requests < minRequests || !iv.Treatment.Consistent() || share(iv.Treatment.Bad, iv.Treatment.Requests) <= most {
-		return "", nil, false
-	}
-	if iv.Control.Requests > 0 && share(iv.Control.Bad, iv.Control.Requests) > few {
-		return "", nil, false
-	}
-	name := "errors"
-	for _, g := range spec.Guardrails {
-		if g.Metric == MetricErrors {
-			name = g.Name
-		}
-	}
-	return catastropheSentence(iv), []string{name}, true
-}
-
-// harmful applies the mean rule over the enforced guardrails and names those that closed testing
-// holds responsible.
-func (s *State) harmful(spec Spec) (blamed []string, ok bool) {
-	names, logs := s.enforced(spec)
-	return blame(names, logs, spec.Alpha)
-}
-
-// blind reports evidence that cannot be trusted: an arm is missing, or the arms' sizes are not
-// what the assignment makes them.
-func (s *State) blind(spec Spec, iv outcome.Interval) (string, bool) {
-	if s.Sample.Invalid {
-		return s.sampleSentence(spec), true
-	}
-	if s.silent(spec) {
-		return s.noDataSentence(iv), true
-	}
-	return "", false
-}
-
-// silent reports whether no comparable interval has come for longer than telemetry may take.
-func (s *State) silent(spec Spec) bool {
-	return s.NoData >= max(noDataIntervals, int(math.Ceil(float64(noDataTime)/float64(spec.Interval))))
-}
-
-// An arm may be silent for this long before the trial holds: whichever is more.
-const (
-	noDataIntervals = 3
-	noDataTime      = Duration(10 * time.Second)
-)
-
-// alarmed holds the ramp when a guardrail looks worse at all, tolerance or not, until it is
-// proven safe.
-func (s *State) alarmed(spec Spec) (string, bool) {
-	for i, g := range s.Guardrails {
-		if g.Alarm && spec.Guardrails[i].Mode != ModeShadow {
-			return s.alarmSentence(spec, i), true
-		}
-	}
-	return "", false
-}
-
-func (s *State) pastDeadline(spec Spec) bool {
-	return s.UpdatedAt.Sub(s.StartedAt) >= time.Duration(spec.Deadline)
-}
-
-func (s State) deadline(spec Spec) (State, []Action) {
-	why := s.deadlineSentence(spec)
-	switch {
-	case spec.Goal == GoalSurvive:
-		return s.end(ResultInconclusive, why)
-	case spec.OnDeadline == DeadlinePromote:
-		return s.promote(spec, why)
-	case spec.OnDeadline == DeadlineRollBack:
-		return s.end(ResultRolledBack, why)
-	}
-	return s.hold(why)
-}
-
-// stepDone reports whether this step has shown what it was for. It is never done in an interval
-// that shows nothing.
-func (s *State) stepDone(spec Spec) bool {
-	step := spec.Steps[s.Step]
-	if s.NoData > 0 || s.UpdatedAt.Sub(s.StepStartedAt) < time.Duration(step.MinTime) || s.units(spec) < step.MinUnits {
-		return false
-	}
-	return !step.RequireSafe || s.allSafe(spec)
-}
-
-// units is the exposure a step has to reach: units first seen in it, or, once the whole audience
-// was seen, in the trial.
-func (s *State) units(spec Spec) uint64 {
-	if spec.Steps[s.Step].RequireSafe {
-		return s.Treatment.Units
-	}
-	return s.StepUnits
-}
-
-func (s *State) allSafe(spec Spec) bool {
-	for i := range s.Guardrails {
-		if spec.Guardrails[i].Mode != ModeShadow && s.Guardrails[i].Verdict != VerdictSafe {
-			return false
-		}
-	}
-	return true
-}
-
 // advance moves to the next step; after the last one the trial has reached its goal.
-func (s State) advance(spec Spec) (State, []Action) {
+func (s State) advance(spec *Spec) (State, []Action) {
 	if s.Step < len(spec.Steps)-1 {
 		s.Phase = PhaseRunning
 		s.Step++
-		s.StepStartedAt, s.StepUnits = s.UpdatedAt, 0
+		s.StepStartedAt, s.StepUnits, s.StepElapsed, s.Approved = s.UpdatedAt, 0, 0, false
+		for i := range s.Guardrails {
+			s.Guardrails[i].StepTold = 0
+		}
 		s.Why = s.stepSentence(spec)
 		return s, []Action{{ActionStep}}
 	}
 	if spec.Goal == GoalSurvive {
-		return s.end(ResultSurvived, s.survivedSentence(spec))
+		return s.end(ResultSurvived, s.survivedSentence())
 	}
 	return s.promote(spec, s.promotedSentence(spec))
 }
 
-func (s State) promote(spec Spec, why string) (State, []Action) {
-	s.PromotedAt, s.Why, s.NoData = s.UpdatedAt, why, 0
-	if spec.Watch == 0 {
+func (s State) promote(spec *Spec, why string) (State, []Action) {
+	s.PromotedAt, s.Why, s.NoData, s.StepElapsed = s.UpdatedAt, why, 0, 0
+	if spec.Watch <= 0 {
 		return s.end(ResultPromoted, why, ActionPromote)
 	}
+	s.rememberControl(spec)
 	s.Phase = PhaseWatching
 	return s, []Action{{ActionPromote}}
-}
-
-// watch looks after a promoted treatment. No control is left, so only a catastrophe can still
-// be told; that is weaker than the trial was, and the page says so.
-func (s State) watch(spec Spec, iv outcome.Interval) (State, []Action) {
-	if why, blamed, ok := s.catastrophe(spec, iv); ok {
-		s.Blamed = blamed
-		return s.end(ResultRolledBack, why, ActionDemote)
-	}
-	if s.UpdatedAt.Sub(s.PromotedAt) >= time.Duration(spec.Watch) {
-		return s.end(ResultPromoted, s.watchedSentence(spec))
-	}
-	return s, nil
 }
 
 func (s State) end(result Result, why string, also ...ActionKind) (State, []Action) {
@@ -336,7 +212,7 @@ func (s State) hold(why string) (State, []Action) {
 	return s, []Action{{ActionHold}}
 }
 
-func (s State) goOn(spec Spec) (State, []Action) {
+func (s State) goOn(spec *Spec) (State, []Action) {
 	was := s.Phase
 	s.Phase = PhaseRunning
 	s.Why = s.sentence(spec)
@@ -344,19 +220,4 @@ func (s State) goOn(spec Spec) (State, []Action) {
 		return s, []Action{{ActionResume}}
 	}
 	return s, nil
-}
-
-func (s State) clone() State {
-	s.Guardrails = append([]GuardrailState(nil), s.Guardrails...)
-	for i := range s.Guardrails {
-		s.Guardrails[i] = s.Guardrails[i].clone()
-	}
-	return s
-}
-
-func share(bad, of uint64) float64 {
-	if of == 0 {
-		return 0
-	}
-	return float64(bad) / float64(of)
 }

@@ -96,7 +96,7 @@ func checkAutomatic(t *rapid.T, s, next State, iv outcome.Interval) {
 		t.Fatalf("a paused trial moved from step %d to %d, phase %s", s.Step, next.Step, next.Phase)
 	}
 	forward := next.Step > s.Step || next.Phase == PhaseWatching && s.Phase != PhaseWatching || next.Result == ResultSurvived
-	if forward && (!compared(iv) || s.Sample.Invalid) {
+	if forward && (!compared(&iv) || s.Sample.Invalid) {
 		t.Fatalf("moved on to %s/%d on evidence that says nothing: %+v", next.Phase, next.Step, iv)
 	}
 }

@@ -2,7 +2,6 @@ package trial
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -12,17 +11,34 @@ import (
 
 // The sentences a person reads. Each says what is, why, and what comes next.
 
-func (s *State) sentence(spec Spec) string {
-	where := "Running at " + s.place(spec)
+func (s *State) sentence(spec *Spec) string {
+	where := s.lead(spec, "Running")
 	i := s.telling(spec)
-	if i < 0 || s.Treatment.Requests == 0 {
-		return where + ". Waiting for the first outcomes."
+	if i < 0 || s.Seq == 0 || s.NoData == s.Seq {
+		return where + " Waiting for the first outcomes."
 	}
-	return fmt.Sprintf("%s. %s %s", where, s.estimate(spec, i), s.nextSentence(spec))
+	return where + " " + s.estimate(spec, i) + " " + s.nextSentence(spec)
+}
+
+// lead says what the trial is doing and where: "Running at 5 %.", "Holding: v2 against v1."
+func (s *State) lead(spec *Spec, doing string) string {
+	if spec.Cohorts != nil {
+		return doing + ": " + spec.Cohorts.Treatment + " against " + spec.Cohorts.Control + "."
+	}
+	return doing + " at " + s.place(spec) + "."
+}
+
+// place names the step: "5 %", or "50 % of beta-testers".
+func (s *State) place(spec *Spec) string {
+	step := &spec.Steps[s.Step]
+	if len(step.Segments) > 0 {
+		return percent(step.Share) + " of " + strings.Join(step.Segments, " and ")
+	}
+	return percent(step.Share)
 }
 
 // telling picks the guardrail to speak of: the one with most evidence of harm.
-func (s *State) telling(spec Spec) int {
+func (s *State) telling(spec *Spec) int {
 	best := -1
 	for i := range s.Guardrails {
 		if spec.Guardrails[i].Mode == ModeShadow {
@@ -35,102 +51,111 @@ func (s *State) telling(spec Spec) int {
 	return best
 }
 
-// subject names what a guardrail counts: "Errors", or "Latency over 45 ms".
-func (s *State) subject(spec Spec, i int) string {
-	name := capital(spec.Guardrails[i].Name)
-	if bound := s.Guardrails[i].Bound; bound > 0 {
-		return name + " over " + time.Duration(bound*float64(time.Second)).Round(10*time.Microsecond).String()
+func (s *State) nextSentence(spec *Spec) string {
+	step := &spec.Steps[s.Step]
+	if spec.Goal == GoalCalibrate {
+		return "Both arms are the same; " + span(time.Duration(max(spec.Deadline-s.Elapsed, 0))) + " to go."
 	}
-	return name
-}
-
-// estimate says how a guardrail's bad share compares with the control's.
-func (s *State) estimate(spec Spec, i int) string {
-	g, st := spec.Guardrails[i], s.Guardrails[i]
-	subject := s.subject(spec, i)
-	if st.Learning != nil {
-		return subject + ": reading the bounds off the control's first requests."
-	}
-	if st.Treatment.Of == 0 || st.Control.Of == 0 {
-		return subject + ": nothing counted yet."
-	}
-	text := fmt.Sprintf("%s: %s, control %s", subject, ratio(st.Treatment.Share()), ratio(st.Control.Share()))
-	if times := st.Ratio.with(", valid at any time"); times != "" {
-		text += ", that is " + times
-	}
-	return text + "; tolerance " + tolerance(g) + "."
-}
-
-func (s *State) nextSentence(spec Spec) string {
-	step := spec.Steps[s.Step]
-	if left := time.Duration(step.MinTime) - s.UpdatedAt.Sub(s.StepStartedAt); left > 0 {
-		return "Next look at the step in " + span(left) + "."
+	if left := step.MinTime - s.StepElapsed; left > 0 {
+		return "Next look at the step in " + span(time.Duration(left)) + "."
 	}
 	if have := s.units(spec); have < step.MinUnits {
 		return fmt.Sprintf("%d of %d users seen.", have, step.MinUnits)
 	}
 	var waiting []string
+	longest, known := time.Duration(0), true
 	for i := range s.Guardrails {
-		if spec.Guardrails[i].Mode != ModeShadow && s.Guardrails[i].Verdict != VerdictSafe {
-			waiting = append(waiting, s.Guardrails[i].Name+s.eta(spec, i))
+		if spec.Guardrails[i].Mode == ModeShadow || s.Guardrails[i].Verdict == VerdictSafe {
+			continue
 		}
+		waiting = append(waiting, spec.Guardrails[i].Name)
+		left, ok := s.eta(spec, i)
+		longest, known = max(longest, left), known && ok
 	}
-	return "Not yet proven safe: " + strings.Join(waiting, ", ") + "."
-}
-
-// eta extrapolates the evidence for "safe" as it has grown so far.
-func (s *State) eta(spec Spec, i int) string {
-	g := s.Guardrails[i]
-	need := math.Log(1 / spec.PromoteAlpha)
-	elapsed := s.UpdatedAt.Sub(s.StartedAt)
-	if g.LogNoWorse <= 0 || elapsed <= 0 {
-		return ""
-	}
-	left := time.Duration(float64(elapsed) * (need/g.LogNoWorse - 1))
-	if left <= 0 || left > 30*24*time.Hour {
-		return ""
-	}
-	return " (about " + span(left) + " more)"
-}
-
-func (s *State) stepSentence(spec Spec) string {
-	return fmt.Sprintf("Up to %s: no guardrail is harmed after %s and %d users.", s.place(spec), span(s.UpdatedAt.Sub(s.StartedAt)), s.Treatment.Units)
-}
-
-func (s *State) promotedSentence(spec Spec) string {
-	text := fmt.Sprintf("Promoted: every guardrail is proven within its tolerance after %d users and %d requests.", s.Treatment.Units, s.Treatment.Requests)
-	if spec.Watch > 0 {
-		text += " Watching for " + spec.Watch.String() + "; without a control only a catastrophe would be noticed now."
+	text := "Not yet proven safe: " + strings.Join(waiting, ", ") + "."
+	switch {
+	case len(waiting) == 0:
+		return "Waiting for outcomes of this step."
+	case known:
+		return text + " About " + span(longest) + " more to decide."
 	}
 	return text
 }
 
-func (s *State) watchedSentence(spec Spec) string {
-	if time.Duration(s.NoData)*time.Duration(spec.Interval) >= time.Duration(spec.Watch) {
+func (s *State) stepSentence(spec *Spec) string {
+	return fmt.Sprintf("Up to %s: no guardrail is harmed after %s and %s.", s.place(spec), span(s.UpdatedAt.Sub(s.StartedAt)), counted(s.Treatment.Units, "user"))
+}
+
+func (s *State) promotedSentence(spec *Spec) string {
+	text := "Promoted: every guardrail is proven within its tolerance after " + s.exposure() + "."
+	switch {
+	case spec.Cohorts != nil:
+		return text + " Who deploys " + spec.Cohorts.Treatment + " may go on."
+	case spec.Watch > 0:
+		text += " Watching for " + spec.Watch.String() + ". No control is left, so it is compared with what the control did before, which is weaker."
+	}
+	return text
+}
+
+// exposure says how much of the treatment there was.
+func (s *State) exposure() string {
+	requests := counted(s.Treatment.Requests, "request")
+	if s.Treatment.Units == 0 {
+		return requests
+	}
+	return counted(s.Treatment.Units, "user") + " and " + requests
+}
+
+func (s *State) watchedSentence(spec *Spec) string {
+	if s.NoData > 0 && time.Duration(s.NoData)*time.Duration(spec.Interval) >= time.Duration(spec.Watch) {
 		return "Promoted, but not watched: no outcomes arrived in " + spec.Watch.String() + "."
 	}
-	return "Promoted and watched for " + spec.Watch.String() + " without a catastrophe."
+	return "Promoted and watched for " + spec.Watch.String() + " without a catastrophe, and not worse than the control was before."
 }
 
-func (s *State) survivedSentence(spec Spec) string {
-	return fmt.Sprintf("Survived: with the fault on for %d users and %d requests, every guardrail is proven within its tolerance.", s.Treatment.Units, s.Treatment.Requests)
-}
-
-func (s *State) harmSentence(spec Spec, blamed []string) string {
-	what := "Rolled back"
-	if spec.Goal == GoalSurvive {
-		what = "Weakness found, fault off"
+func (s *State) watchAlarmSentence(spec *Spec, i int) string {
+	st := &s.Guardrails[i]
+	if h := st.History; h != nil && h.Backstop.Breached(spec.Alpha) {
+		return fmt.Sprintf("%s: %s since the promotion, where the control had %s before; up to %s was allowed for. This is compared with what the control did before, so something else may have changed meanwhile.",
+			subject(&spec.Guardrails[i], h.Seconds), ratio(h.Watched.Share()), ratio(spec.Guardrails[i].worse(h.Control)), ratio(h.Limit))
 	}
-	text := fmt.Sprintf("%s because of %s.", what, strings.Join(blamed, " and "))
-	for i, g := range spec.Guardrails {
-		if g.Name == blamed[0] {
+	return s.sloText(spec, i, st.SLO.TogetherCount) + " No control is left that could tell whether the treatment is at fault."
+}
+
+// worse is the bad share of a count: where higher is better, that of the units without the event.
+func (g *Guardrail) worse(c Count) float64 {
+	if g.Better == BetterHigher {
+		return 1 - c.Share()
+	}
+	return c.Share()
+}
+
+func (s *State) survivedSentence() string {
+	return "Survived: with the fault on for " + s.exposure() + ", every guardrail is proven within its tolerance."
+}
+
+func (s *State) harmSentence(spec *Spec, blamed []string) string {
+	text := stoppedWord(spec) + " because of " + strings.Join(blamed, " and ") + "."
+	for i := range spec.Guardrails {
+		if spec.Guardrails[i].Name == blamed[0] {
 			text += " " + s.estimate(spec, i)
 		}
 	}
-	return text + fmt.Sprintf(" It reached %d users and %d requests, %d of them bad.", s.Treatment.Units, s.Treatment.Requests, s.Treatment.Bad)
+	return text + s.reachedSentence()
 }
 
-func catastropheSentence(iv outcome.Interval) string {
+func stoppedWord(spec *Spec) string {
+	if spec.Goal == GoalSurvive {
+		return "Weakness found, fault off"
+	}
+	return "Rolled back"
+}
+
+func (s *State) reachedSentence() string {
+	return fmt.Sprintf(" It reached %s, %d of them bad.", s.exposure(), s.Treatment.Bad)
+}
+
+func catastropheSentence(iv *outcome.Interval) string {
 	text := fmt.Sprintf("Stopped at once: %d of %d treatment requests failed in one interval", iv.Treatment.Bad, iv.Treatment.Requests)
 	if iv.Control.Requests == 0 {
 		return text + "."
@@ -138,33 +163,119 @@ func catastropheSentence(iv outcome.Interval) string {
 	return text + fmt.Sprintf(", %d of %d in the control.", iv.Control.Bad, iv.Control.Requests)
 }
 
-func spentSentence(s *State, spec Spec) string {
+func (s *State) sloHarmSentence(spec *Spec, i int) string {
+	return stoppedWord(spec) + " because of " + spec.Guardrails[i].Name + ". " +
+		s.sloText(spec, i, s.Guardrails[i].SLO.TreatmentCount) + " The treatment is worse than the control. " +
+		s.estimate(spec, i) + s.reachedSentence()
+}
+
+func (s *State) sloSentence(spec *Spec, i int) string {
+	text := s.sloText(spec, i, s.Guardrails[i].SLO.TreatmentCount) +
+		" Both arms are affected, which looks like an incident and not like the treatment: look at what both depend on."
+	if spec.Goal == GoalSurvive {
+		return "Stopped undecided. " + text
+	}
+	return s.lead(spec, "Holding") + " " + text
+}
+
+// sloText says which service level is broken, with the bound that was really used.
+func (s *State) sloText(spec *Spec, i int, c Count) string {
+	g := &spec.Guardrails[i]
+	text := fmt.Sprintf("The service level of %s is broken: %s in all, lately more than the %s allowed.", g.Name, ratio(c.Share()), ratio(g.SLO.Share))
+	if used := s.Guardrails[i].SLO.Seconds; used > 0 {
+		text = fmt.Sprintf("The service level of %s is broken: %s over %s in all, lately more than the %s allowed over %s (rounded to the stricter bucket).",
+			g.Name, ratio(c.Share()), duration(used), ratio(g.SLO.Share), duration(g.SLO.Seconds))
+	}
+	return text
+}
+
+func (s *State) spentSentence(spec *Spec) string {
 	return fmt.Sprintf("Stopped undecided: the fault reached %d users, the cap is %d. Raise maxUnits to learn more.", s.Treatment.Units, spec.MaxUnits)
 }
 
-func (s *State) sampleSentence(spec Spec) string {
+func (s *State) sampleSentence() string {
 	return fmt.Sprintf("The arms do not grow as assigned: %d users in treatment, %d in control. The comparison cannot be trusted; look for a treatment that crashes or redirects before it reports.", s.Treatment.Units, s.Control.Units)
 }
 
-func (s *State) noDataSentence(iv outcome.Interval) string {
-	missing := "either arm"
+// noDataSentence says which guardrail hears nothing, and where to look.
+func (s *State) noDataSentence(spec *Spec, i int, iv *outcome.Interval) string {
+	g, n := &spec.Guardrails[i], s.Guardrails[i].NoData
+	if g.Prometheus != nil {
+		return fmt.Sprintf("No usable counts of %s from Prometheus for %d intervals. Check that its selectors find counters of both arms and that they are scraped.", g.Name, n)
+	}
+	missing := ""
 	switch t, c := iv.Treatment.Requests > 0, iv.Control.Requests > 0; {
+	case t && c && !compared(iv):
+		return fmt.Sprintf("The outcomes of %d intervals contradict themselves: more bad ones than there were. Check that every service sends its outcomes here once, and only once.", n)
 	case t && c:
-		return fmt.Sprintf("The outcomes of %d intervals contradict themselves: more bad ones than there were. Check that every service sends its outcomes here once, and only once.", s.NoData)
+		return fmt.Sprintf("Nothing to compare for %s in %d intervals, although requests arrive. Check that both arms report it%s.", g.Name, n, eventHint(g))
 	case t:
 		missing = "the control"
 	case c:
 		missing = "the treatment"
+	default:
+		missing = "either arm"
 	}
-	return fmt.Sprintf("No outcomes from %s for %d intervals. Check that the service evaluates the flag inside a unit of work and reaches this server.", missing, s.NoData)
+	hint := "the service evaluates the flag inside a unit of work and reaches this server"
+	if spec.Cohorts != nil {
+		hint = "its telemetry carries the attribute " + spec.Cohorts.Attribute + " and reaches this server"
+	}
+	return fmt.Sprintf("No outcomes from %s for %d intervals. Check that %s.", missing, n, hint)
 }
 
-func (s *State) alarmSentence(spec Spec, i int) string {
-	return fmt.Sprintf("Holding at %s. %s It may still be within tolerance; the ramp waits for proof.", s.place(spec), s.estimate(spec, i))
+func eventHint(g *Guardrail) string {
+	if g.Event == "" {
+		return ""
+	}
+	return " (event " + g.Event + ")"
 }
 
-func (s *State) deadlineSentence(spec Spec) string {
+func (s *State) alarmSentence(spec *Spec, i int) string {
+	text := s.lead(spec, "Holding") + " " + s.estimate(spec, i)
+	if left, ok := s.eta(spec, i); ok {
+		return text + " It may still be within tolerance; about " + span(left) + " more to decide."
+	}
+	return text + " It may still be within tolerance; the ramp waits for proof."
+}
+
+func (s *State) approvalSentence(spec *Spec) string {
+	next := "to go on"
+	switch {
+	case s.Step+1 < len(spec.Steps):
+		next = "to go up to " + (&State{Step: s.Step + 1}).place(spec)
+	case spec.Cohorts == nil && spec.Goal == GoalPromote:
+		next = "to promote"
+	}
+	return s.lead(spec, "Holding") + " Waiting for approval " + next + ": every other condition of this step holds."
+}
+
+func (s *State) deadlineSentence(spec *Spec) string {
 	return fmt.Sprintf("The deadline of %s has passed without proof either way.", spec.Deadline)
+}
+
+func (s *State) quietSentence(spec *Spec) string {
+	return fmt.Sprintf("Quiet: in %s with %s no guardrail alarmed and the arms grew as assigned.%s", spec.Deadline, s.exposure(), s.effects(spec))
+}
+
+func (s *State) noisySentence(spec *Spec) string {
+	text := fmt.Sprintf("Noisy: in %s with %s,", spec.Deadline, s.exposure())
+	if len(s.Blamed) > 0 {
+		text += " " + strings.Join(s.Blamed, " and ") + " alarmed although both arms are the same (by chance in at most " + ratio(spec.HoldAlpha) + " of A/A trials for each guardrail)."
+	}
+	if s.Sample.Invalid {
+		text = strings.TrimSuffix(text, ",") + fmt.Sprintf(" The arms did not grow as assigned: %d users and %d.", s.Treatment.Units, s.Control.Units)
+	}
+	return text + s.effects(spec)
+}
+
+// effects tells the design effects that differ from 1 for certain.
+func (s *State) effects(spec *Spec) (text string) {
+	for i := range s.Guardrails {
+		if v, low, high, ok := s.Guardrails[i].Dispersion.DesignEffect(); ok && low > 1 {
+			text += fmt.Sprintf(" %s cluster: design effect %.2g (%.2g to %.2g).", capital(spec.Guardrails[i].Name), v, low, high)
+		}
+	}
+	return text
 }
 
 func commandSentence(c Command) string {
@@ -177,37 +288,17 @@ func commandSentence(c Command) string {
 
 var commandDone = map[Verb]string{
 	VerbPause: "Paused", VerbResume: "Resumed", VerbAdvance: "Advanced",
-	VerbPromote: "Promoted", VerbAbort: "Aborted",
-}
-
-// place names the step: "5 %", or "50 % of beta-testers".
-func (s *State) place(spec Spec) string {
-	step := spec.Steps[s.Step]
-	if len(step.Segments) > 0 {
-		return percent(step.Share) + " of " + strings.Join(step.Segments, " and ")
-	}
-	return percent(step.Share)
-}
-
-func tolerance(g Guardrail) string {
-	switch {
-	case g.Absolute == 0:
-		return fmt.Sprintf("%s×", factor(1+g.Relative))
-	case g.Relative == 0:
-		return fmt.Sprintf("+%.3g percentage points", g.Absolute*100)
-	}
-	return fmt.Sprintf("%s× or +%.3g percentage points", factor(1+g.Relative), g.Absolute*100)
+	VerbPromote: "Promoted", VerbAbort: "Aborted", VerbApprove: "Approved",
 }
 
 func percent(w flag.Weight) string { return fmt.Sprintf("%.4g %%", w.Percent()) }
 
-func ratio(share float64) string { return fmt.Sprintf("%.3g %%", share*100) }
-
-func factor(f float64) string {
-	if f >= 100 {
-		return fmt.Sprintf("%.0f", f)
+// counted gives a number with its word: "1 user", "20 users".
+func counted(n uint64, word string) string {
+	if n == 1 {
+		return "1 " + word
 	}
-	return fmt.Sprintf("%.2g", f)
+	return fmt.Sprintf("%d %ss", n, word)
 }
 
 func span(d time.Duration) string {
@@ -218,11 +309,4 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%.0f min", d.Minutes())
 	}
 	return fmt.Sprintf("%.0f h", d.Hours())
-}
-
-func capital(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }

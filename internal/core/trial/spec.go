@@ -15,7 +15,8 @@ const (
 	GoalPromote Goal = "promote"
 	GoalSurvive Goal = "survive"
 	// GoalCalibrate gives both arms the same variant, to see whether the evidence stays quiet
-	// where nothing is different (A/A).
+	// where nothing is different (A/A). It never changes the flag, and harm does not end it: harm
+	// is then the finding.
 	GoalCalibrate Goal = "calibrate"
 )
 
@@ -25,15 +26,17 @@ type Spec struct {
 	Description string `json:"description,omitempty"`
 	Goal        Goal   `json:"goal"`
 	Hypothesis  string `json:"hypothesis,omitempty"` // required for survive
-	Flag        string `json:"flag"`
-	Treatment   string `json:"treatment"` // variant
-	Control     string `json:"control"`   // variant
+	Flag        string `json:"flag,omitempty"`
+	Treatment   string `json:"treatment,omitempty"` // variant
+	Control     string `json:"control,omitempty"`   // variant; for calibrate the same one
 	// Cohorts name the arms by a resource attribute of the telemetry, for deployments that no
-	// flag divides. Flag, Treatment, Control, Audience and Steps are then left out.
+	// flag divides. Flag, Treatment, Control, Audience and Steps are then left out: somebody else
+	// divides the traffic, and the trial only judges.
 	Cohorts *Cohorts `json:"cohorts,omitempty"`
-	// Artifact is what is tried, such as an image or a commit. Empty: the treatment. A new
-	// attempt of the same artifact within [RetryWindow] halves the level at which it is called
-	// safe, so that trying again until it passes does not break the guarantee.
+	// Artifact is what is tried, such as an image or a commit. Empty: the flag and its treatment,
+	// or the treatment's cohort. A new attempt of the same artifact within [RetryWindow] halves
+	// the level at which it is called safe, so that trying again until it passes does not break
+	// the guarantee.
 	Artifact string          `json:"artifact,omitempty"`
 	Audience *flag.Condition `json:"audience,omitempty"`
 	// Salt seeds the assignment; empty: the trial's name. It stays the same when a trial is
@@ -54,13 +57,15 @@ type Spec struct {
 	PromoteAlpha float64 `json:"promoteAlpha"`
 
 	// Watch is how long a promoted treatment is watched after the last step. Default 30 min
-	// for promote; a survive trial has no watch.
+	// for promote, [NoWatch] (written "none") for none; cohorts and other goals have none.
 	Watch Duration `json:"watch"`
 	// OnWatch says what happens when the watch looks worse than the control did before the
 	// promotion: notify (default) or rollback.
 	OnWatch WatchPolicy `json:"onWatch,omitempty"`
-	// Deadline is the longest the trial may run. Default 24 h; for survive it is the
-	// experiment's maximum duration, required, at most 1 h.
+	// Deadline is the longest the trial may run, in time that was observed: while the control
+	// plane is down, it stands still. Default 24 h. For survive it is the experiment's maximum
+	// duration on the clock, required, at most 1 h; for calibrate its length, default 1 h, at
+	// most 7 days.
 	Deadline   Duration       `json:"deadline"`
 	OnDeadline DeadlinePolicy `json:"onDeadline"` // default hold; for survive always stop
 	// MaxUnits caps how many units may ever get the treatment of a survive trial. Required
@@ -95,7 +100,22 @@ type Cohorts struct {
 	Attribute string `json:"attribute"`
 	Treatment string `json:"treatment"` // its value in the canary
 	Control   string `json:"control"`   // its value in the stable version
+	// From says what is counted: the request durations that stock SDKs send as metrics (default),
+	// or their SERVER spans.
+	From CohortSource `json:"from,omitempty"`
+	// Share of the traffic of both that the treatment is expected to get, for throughput. 0: not
+	// known, and throughput cannot be judged.
+	Share flag.Weight `json:"share,omitempty"`
 }
+
+// CohortSource is the kind of telemetry that tells of cohorts.
+type CohortSource string
+
+// The sources.
+const (
+	FromMetrics CohortSource = "metrics"
+	FromSpans   CohortSource = "spans"
+)
 
 // Step is one stage of the ramp.
 type Step struct {
@@ -145,20 +165,23 @@ type Guardrail struct {
 	Name   string `json:"name"`
 	Metric Metric `json:"metric"`
 	Mode   Mode   `json:"mode"`
-	// Relative tolerance of the bad share: 0.2 allows 1.2 times the control's. 0 to 10.
+	// Relative tolerance: 0.2 allows 1.2 times the control's bad share (or mean), 0 to 10. Where
+	// higher is better it allows 20 % less, and throughput may lose it: under 1.
 	Relative float64 `json:"relative"`
-	// Absolute tolerance of the bad share: 0.001 allows 0.1 percentage points more. 0 to 0.5.
+	// Absolute tolerance: 0.001 allows 0.1 percentage points more of a share, 0 to 0.5. For value
+	// it is in the value's own unit, 0 to 1e12. Throughput has none.
 	Absolute float64 `json:"absolute"`
-	// Unit: "unit" counts each targeting key's first bad event (errors only), "request" counts
-	// requests. Default unit for errors, request for latency.
+	// Unit: "unit" counts each targeting key's first event (errors, event) or first visit
+	// (throughput), "request" counts requests. Default unit for these three, request for latency
+	// and value; always request for cohorts and Prometheus.
 	Unit string `json:"unit,omitempty"`
 	// Bounds in seconds fix the latency bounds; empty: the control's p50, p75, p90, p95, p99,
-	// read off before the evidence starts.
+	// read off before the evidence starts. The bound of an SLO comes on top of either.
 	Bounds []float64 `json:"bounds,omitempty"`
 
 	// Event names what Track records, for the metrics event and value.
 	Event string `json:"event,omitempty"`
-	// Better says which direction of an event or value is good. Default lower.
+	// Better says which direction of an event (default lower) or value (required) is good.
 	Better Better `json:"better,omitempty"`
 	// SLO is a limit that holds whatever the control shows.
 	SLO *SLO `json:"slo,omitempty"`
@@ -180,8 +203,9 @@ const (
 	BetterHigher Better = "higher"
 )
 
-// SLO is the largest bad share that is acceptable, over 0 and under 1. For latency Seconds says
-// from when on a request is bad.
+// SLO is the largest bad share that is acceptable, over 0 and under 1, in the guardrail's own
+// unit. For latency Seconds says from when on a request is bad; it is brought to the next lower
+// edge of a histogram bucket (at most 2.2 % lower), which is the stricter side.
 type SLO struct {
 	Share   float64 `json:"share"`
 	Seconds float64 `json:"seconds,omitempty"`

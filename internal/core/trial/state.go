@@ -29,6 +29,8 @@ const (
 	ResultWeaknessFound Result = "weakness_found"
 	ResultInconclusive  Result = "inconclusive"
 	ResultAborted       Result = "aborted"
+	ResultQuiet         Result = "quiet" // calibrate: no false alarm
+	ResultNoisy         Result = "noisy" // calibrate: Blamed alarmed where nothing is different
 )
 
 // Verdict is what the evidence says of one guardrail.
@@ -58,6 +60,25 @@ type State struct {
 	PromotedAt    time.Time `json:"promotedAt,omitzero"` // start of the watch
 	EndedAt       time.Time `json:"endedAt,omitzero"`
 
+	// WeighedTo is the end of the latest interval. Elapsed is the time that intervals have covered,
+	// each moment once; StepElapsed that of this step, or of the watch. Downtime and jumps of the
+	// clock are not in it.
+	WeighedTo   time.Time `json:"weighedTo,omitzero"`
+	Elapsed     Duration  `json:"elapsed,omitempty"`
+	StepElapsed Duration  `json:"stepElapsed,omitempty"`
+
+	// Rules is the version of the arithmetic that made this state ([Rules]): a replay by another
+	// version may give other bits.
+	Rules int `json:"rules,omitempty"`
+	// Retry counts the attempts of the same artifact that ended without success within
+	// [RetryWindow] of the next. PromoteAlpha is the level that follows from it.
+	Retry        int     `json:"retry,omitempty"`
+	PromoteAlpha float64 `json:"promoteAlpha,omitempty"`
+	// Approved is on when a person has approved that this step be left.
+	Approved bool `json:"approved,omitempty"`
+	// PulledTo is the time up to which pulls were weighed.
+	PulledTo time.Time `json:"pulledTo,omitzero"`
+
 	// Why tells a person, in one or two sentences, why the trial is where it is.
 	Why string `json:"why"`
 	// Blamed names the guardrails that closed testing holds responsible for a roll-back.
@@ -66,7 +87,7 @@ type State struct {
 	StepUnits  uint64           `json:"stepUnits"` // treatment units first seen in this step
 	Treatment  Totals           `json:"treatment"`
 	Control    Totals           `json:"control"`
-	NoData     int              `json:"noData"` // intervals in a row that said nothing (watching: without treatment)
+	NoData     int              `json:"noData"` // intervals in a row that said nothing to any guardrail (watching: without treatment)
 	Guardrails []GuardrailState `json:"guardrails"`
 	Sample     SampleState      `json:"sample"`
 	// Exemplars are bad requests of the treatment, newest first.

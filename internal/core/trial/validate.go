@@ -2,7 +2,6 @@ package trial
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
@@ -17,6 +16,9 @@ const (
 	maxDeadline   = Duration(90 * 24 * time.Hour)
 )
 
+// maxCalibration is the longest that an A/A trial may run.
+const maxCalibration = Duration(7 * 24 * time.Hour)
+
 // Values of Guardrail.Unit.
 const (
 	UnitKey     = "unit"
@@ -28,12 +30,20 @@ const (
 func (spec Spec) Validate(set flag.Set) error {
 	c := &checker{flag.Problems{Subject: "trial " + spec.Name}}
 	c.identity(spec)
-	c.target(spec, set)
+	if spec.Cohorts != nil {
+		c.cohorts(&spec)
+	} else {
+		c.target(spec, set)
+	}
 	c.plan(spec, set)
 	c.levels(spec)
-	c.guardrails(spec)
-	if spec.Goal == GoalSurvive {
+	c.policies(&spec)
+	c.guardrails(&spec)
+	switch spec.Goal {
+	case GoalSurvive:
 		c.survive(spec)
+	case GoalCalibrate:
+		c.calibrate(&spec)
 	}
 	return c.Err()
 }
@@ -47,8 +57,11 @@ func (c *checker) identity(spec Spec) {
 	if err := flag.CheckKey(spec.Salt); err != nil {
 		c.Add("/salt", "the salt %v", err)
 	}
-	if spec.Goal != GoalPromote && spec.Goal != GoalSurvive {
-		c.Add("/goal", "goal %q is unknown: use promote or survive", spec.Goal)
+	if spec.Goal != GoalPromote && spec.Goal != GoalSurvive && spec.Goal != GoalCalibrate {
+		c.Add("/goal", "goal %q is unknown: use promote or survive, or calibrate for an A/A trial", spec.Goal)
+	}
+	if len(spec.Artifact) > flag.MaxMember {
+		c.Add("/artifact", "the artifact's name has %d bytes, at most %d are allowed", len(spec.Artifact), flag.MaxMember)
 	}
 	if len(spec.Description) > 2000 || len(spec.Hypothesis) > 2000 {
 		c.Add("/description", "description and hypothesis may have at most 2,000 bytes")
@@ -61,8 +74,11 @@ func (c *checker) target(spec Spec, set flag.Set) {
 		c.Add("/flag", "there is no flag %q: create it first", spec.Flag)
 		return
 	}
-	if spec.Treatment == spec.Control {
+	switch same := spec.Treatment == spec.Control; {
+	case same && spec.Goal != GoalCalibrate:
 		c.Add("/treatment", "treatment and control are both %q: name two variants", spec.Control)
+	case !same && spec.Goal == GoalCalibrate:
+		c.Add("/treatment", "treatment is %q, control %q: an A/A trial gives both arms the same variant", spec.Treatment, spec.Control)
 	}
 	c.variant("/treatment", f, spec.Treatment)
 	c.variant("/control", f, spec.Control)
@@ -70,7 +86,7 @@ func (c *checker) target(spec Spec, set flag.Set) {
 		c.Add("/flag", "flag %s is disabled: enable it, or nobody gets either variant", f.Key)
 	}
 	if (spec.Goal == GoalSurvive) != (f.Kind == flag.KindFault) {
-		c.Add("/flag", "flag %s is of kind %s: faults are tried with goal survive, everything else with goal promote", f.Key, f.Kind)
+		c.Add("/flag", "flag %s is of kind %s: faults are tried with goal survive, everything else with goal promote or calibrate", f.Key, f.Kind)
 	}
 	c.Merge("", spec.Audience.Validate("/audience", set))
 }
@@ -141,61 +157,75 @@ func (c *checker) levels(spec Spec) {
 	if spec.Interval < Duration(time.Second) || spec.Interval > Duration(time.Hour) {
 		c.Add("/interval", "interval %s is not within 1s to 1h", spec.Interval)
 	}
-	if spec.Watch < 0 || spec.Watch > maxDeadline {
-		c.Add("/watch", "watch %s is not within 0 to 90 days", spec.Watch)
+	if spec.Watch < 0 && spec.Watch != NoWatch || spec.Watch > maxDeadline {
+		c.Add("/watch", "watch %s is not within 0 to 90 days, or none", spec.Watch)
 	}
 	if spec.Deadline <= 0 || spec.Deadline > maxDeadline {
 		c.Add("/deadline", "deadline %s is not over 0 and at most 90 days", spec.Deadline)
 	}
+}
+
+func (c *checker) policies(spec *Spec) {
 	switch spec.OnDeadline {
 	case DeadlineHold, DeadlinePromote, DeadlineRollBack, "":
 	default:
 		c.Add("/onDeadline", "%q is unknown: use hold, promote or rollback", spec.OnDeadline)
 	}
-}
-
-func (c *checker) guardrails(spec Spec) {
-	if n := len(spec.Guardrails); n == 0 || n > MaxGuardrails {
-		c.Add("/guardrails", "a trial has 1 to %d guardrails, this one %d", MaxGuardrails, n)
-	}
-	seen := map[string]bool{}
-	enforced := false
-	for i, g := range spec.Guardrails {
-		place := fmt.Sprintf("/guardrails/%d", i)
-		if seen[g.Name] {
-			c.Add(place+"/name", "guardrail %q is there twice", g.Name)
-		}
-		seen[g.Name] = true
-		enforced = enforced || g.Mode == ModeEnforce
-		c.guardrail(place, g)
-	}
-	if !enforced {
-		c.Add("/guardrails", "no guardrail has mode enforce, so nothing could stop this trial: set it on at least one")
+	switch spec.OnWatch {
+	case WatchNotify, WatchRollBack, "":
+	default:
+		c.Add("/onWatch", "%q is unknown: use notify or rollback", spec.OnWatch)
 	}
 }
 
-func (c *checker) guardrail(place string, g Guardrail) {
-	if g.Metric != MetricErrors && g.Metric != MetricLatency {
-		c.Add(place+"/metric", "metric %q is unknown: use errors or latency", g.Metric)
+// cohorts checks a trial without a flag: it judges what somebody else divides.
+func (c *checker) cohorts(spec *Spec) {
+	co := spec.Cohorts
+	if spec.Flag != "" || spec.Treatment != "" || spec.Control != "" || spec.Audience != nil {
+		c.Add("/flag", "cohorts are told apart by a resource attribute: leave out flag, treatment, control and audience, or leave out cohorts")
 	}
-	if g.Mode != ModeShadow && g.Mode != ModeHold && g.Mode != ModeEnforce {
-		c.Add(place+"/mode", "mode %q is unknown: use shadow, hold or enforce", g.Mode)
-	}
-	if g.Unit != UnitKey && g.Unit != UnitRequest || g.Unit == UnitKey && g.Metric != MetricErrors {
-		c.Add(place+"/unit", "unit %q does not fit metric %s: errors count by unit or request, latency by request", g.Unit, g.Metric)
-	}
-	if !(g.Relative >= 0 && g.Relative <= 10) || !(g.Absolute >= 0 && g.Absolute <= 0.5) {
-		c.Add(place, "tolerance %v relative, %v absolute: relative is 0 to 10, absolute 0 to 0.5", g.Relative, g.Absolute)
-	} else if g.Relative == 0 && g.Absolute == 0 {
-		c.Add(place, "without a tolerance nothing can be proven safe: set relative (0.2) or absolute (0.001)")
-	}
-	if len(g.Bounds) > MaxBounds || len(g.Bounds) > 0 && g.Metric != MetricLatency {
-		c.Add(place+"/bounds", "bounds are for latency, at most %d", MaxBounds)
-	}
-	for _, b := range g.Bounds {
-		if !(b >= 1e-5 && b <= 3600) || math.IsNaN(b) {
-			c.Add(place+"/bounds", "bound %v is not within 0.00001 to 3600 seconds", b)
+	for _, name := range []struct{ pointer, value string }{
+		{"/cohorts/attribute", co.Attribute}, {"/cohorts/treatment", co.Treatment}, {"/cohorts/control", co.Control},
+	} {
+		if name.value == "" || len(name.value) > flag.MaxMember {
+			c.Add(name.pointer, "it has %d bytes: give 1 to %d, such as the version of a deployment", len(name.value), flag.MaxMember)
 		}
+	}
+	if len(co.Service) > flag.MaxMember {
+		c.Add("/cohorts/service", "it has %d bytes, at most %d are allowed", len(co.Service), flag.MaxMember)
+	}
+	if co.Treatment == co.Control {
+		c.Add("/cohorts/treatment", "treatment and control are both %q: name two values of %s", co.Control, co.Attribute)
+	}
+	if co.Share < 0 || co.Share >= flag.TotalWeight {
+		c.Add("/cohorts/share", "share %s is not over 0 and under 100 %%; leave it out if it is not known", percent(co.Share))
+	}
+	if spec.Goal == GoalSurvive {
+		c.Add("/goal", "a chaos experiment needs a flag of kind fault: cohorts are tried with goal promote or calibrate")
+	}
+	if len(spec.Steps) > 1 || len(spec.Steps) == 1 && (spec.Steps[0].Share != half || len(spec.Steps[0].Segments) > 0 || spec.Steps[0].MinUnits > 0) {
+		c.Add("/steps", "the shares of cohorts are not ours to move: leave out steps, or give one with minTime and approval only and a share of 50 %%")
+	}
+	if spec.Watch > 0 {
+		c.Add("/watch", "after a cohort is promoted there is none left to compare with: leave out watch")
+	}
+}
+
+// calibrate checks an A/A trial.
+func (c *checker) calibrate(spec *Spec) {
+	if len(spec.Steps) > 1 {
+		c.Add("/steps", "an A/A trial stays at one share: give one step")
+	}
+	for i, step := range spec.Steps {
+		if step.Approval {
+			c.Add(fmt.Sprintf("/steps/%d/approval", i), "an A/A trial leaves its step by its deadline only: leave out approval")
+		}
+	}
+	if spec.Deadline > maxCalibration {
+		c.Add("/deadline", "an A/A trial runs at most 7 days, this one %s", spec.Deadline)
+	}
+	if spec.Watch > 0 {
+		c.Add("/watch", "an A/A trial promotes nothing: leave out watch")
 	}
 }
 
@@ -214,6 +244,9 @@ func (c *checker) survive(spec Spec) {
 	for i, step := range spec.Steps {
 		if step.Share > half {
 			c.Add(fmt.Sprintf("/steps/%d/share", i), "a chaos experiment needs a control of equal size: its share is at most 50 %%")
+		}
+		if step.Approval && i == len(spec.Steps)-1 {
+			c.Add(fmt.Sprintf("/steps/%d/approval", i), "the last step of a chaos experiment ends by its evidence, cap or deadline: approval has nothing to wait for")
 		}
 	}
 }
