@@ -88,6 +88,8 @@ func contract() []output {
 		{command: "verdict", columns: verdictColumns, json: verdictOutput{},
 			note: "A row for each interval, up to and including it; the columns of the file that are not counts follow at the end. Logs are natural logarithms of e-values. " +
 				"Exits with 0 if safe, 3 if harmful, 5 if undecided or without data."},
+		{command: "simulate", columns: simulatedColumns, json: simulated{},
+			note: "A row for each cell. FIRED and ERROR are shares; MEDIAN is a minute, 0 if half of the runs never fired, and -1 where the reference does not tell it."},
 		{command: "version", names: rowNames(versionDetails(buildInfo{})), json: buildInfo{}},
 	}
 	for _, verb := range []string{"create", "set", "enable", "disable"} {

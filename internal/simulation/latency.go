@@ -10,17 +10,17 @@ const (
 	latencyMedian = 0.05 // seconds
 	latencySigma  = 0.8
 	bucketsOctave = 4
-	firstBucket   = -36 // 2^(-36/4) s = 2 ms; the first and the last bucket hold all beyond
-	buckets       = 44  // up to 2^(8/4) s = 4 s
+	firstBucket   = 4  // from 2^(4/4) ms; the first and the last bucket hold all beyond
+	buckets       = 44 // up to 2^(48/4) ms = 4 s
 )
 
-// edge is the upper edge of bucket k, in seconds.
-func edge(k int) float64 { return math.Exp2(float64(firstBucket+k+1) / bucketsOctave) }
+// edge is the upper edge of bucket k, in seconds: a power of 2^(1/4) in milliseconds.
+func edge(k int) float64 { return math.Exp2(float64(firstBucket+k+1)/bucketsOctave) / 1000 }
 
 // nearestEdge is the bucket whose upper edge is nearest, as a ratio, to the quantile q of the
 // base distribution.
 func nearestEdge(q float64) int {
-	quantile := math.Log2(latencyMedian) + latencySigma*normalQuantile(q)/math.Ln2
+	quantile := math.Log2(1000*latencyMedian) + latencySigma*normalQuantile(q)/math.Ln2
 	return int(math.Round(quantile*bucketsOctave)) - firstBucket - 1
 }
 
@@ -59,7 +59,7 @@ func newLatencies(distort func(quantile float64) float64) *latencies {
 }
 
 func bucketOf(v float64) int {
-	k := int(math.Ceil(math.Log2(v)*bucketsOctave)) - firstBucket - 1
+	k := int(math.Ceil(math.Log2(1000*v)*bucketsOctave)) - firstBucket - 1
 	return min(max(k, 0), buckets-1)
 }
 

@@ -1,7 +1,7 @@
 package simulation
 
 import (
-	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -17,7 +17,7 @@ const (
 	planMinutes   = 240
 )
 
-// planned is a trial under way, with the minutes in which things happened.
+// planned is a trial under way.
 type planned struct {
 	spec  trial.Spec
 	state trial.State
@@ -36,17 +36,17 @@ func (p *planned) rolledBack() bool { return p.state.Result == trial.ResultRolle
 func planTable() Table {
 	healthy := constant(baseErrors)
 	t := Table{Name: planTableName, Minutes: planMinutes, Reps: 400,
-		Title: "Whole trials at the default plan (1% 5 min, 5% 10 min, 25% 15 min, 50% until safe), 6000 requests a minute, each of another user; errors and latency"}
+		Title: "Whole trials at the default plan (1% 5 min, 5% 10 min, 25% 15 min, 50% until safe) with errors and latency, 6000 requests a minute, each of another user"}
 	t.columns = []column{
 		plannedColumn("A/A 0.5%", healthy, healthy, undistorted),
 		plannedColumn("A/A 2%", constant(0.02), constant(0.02), undistorted),
-		plannedColumn("A/A incident 2% min 31-60", incident(baseErrors, 0.02), incident(baseErrors, 0.02), undistorted),
+		plannedColumn("A/A incident", incident(baseErrors, 0.02), incident(baseErrors, 0.02), undistorted),
 		plannedColumn("0.7%", constant(0.007), healthy, undistorted),
 		plannedColumn("1%", constant(0.01), healthy, undistorted),
 		plannedColumn("2%", constant(0.02), healthy, undistorted),
 		plannedColumn("5%", constant(0.05), healthy, undistorted),
-		plannedColumn("p99 +20%", healthy, healthy, tailSlower),
-		plannedColumn("all 1.2x slower", healthy, healthy, allSlower),
+		plannedColumn("tail 1.2x", healthy, healthy, tailSlower),
+		plannedColumn("all 1.2x", healthy, healthy, allSlower),
 	}
 	t.rows = []row{
 		plannedRow("S-back", "rolled back", (*planned).rolledBack),
@@ -94,30 +94,21 @@ func arm(r *rand.Rand, n uint64, errors float64, l *latencies) outcome.Arm {
 	return outcome.Arm{Requests: n, Bad: bad, NewUnits: n, AtRiskUnits: n, BadUnits: bad, Latency: t.histogram()}
 }
 
-// histogram puts each bucket's values into the last of the finer buckets that it consists of, so
-// that they are above the same edges.
+// histogram puts each bucket's values into the fine bucket at its middle. Whoever counts above an
+// edge then counts whole buckets.
 func (t *timings) histogram() outcome.Histogram {
-	const finer = 1 << outcome.Scale / bucketsOctave
 	var h outcome.Histogram
-	first, last := 0, buckets-1
-	for first < buckets && t.buckets[first] == 0 {
-		first++
-	}
-	if first == buckets {
-		return h
-	}
-	for t.buckets[last] == 0 {
-		last--
-	}
-	h.Offset = int32(finer*(firstBucket+first+1) - 1)
-	h.Counts = make([]uint64, finer*(last-first)+1)
-	for k := first; k <= last; k++ {
-		h.Counts[finer*(k-first)] = t.buckets[k]
+	for k, c := range t.buckets {
+		if c > 0 {
+			middle := math.Log2(edge(k)) - 0.5/bucketsOctave
+			fine := int32(math.Ceil(middle*(1<<outcome.Scale))) - 1
+			if h.Counts == nil {
+				h.Offset = fine
+			}
+			h.Counts = append(h.Counts, make([]uint64, int(fine-h.Offset)-len(h.Counts)+1)...)
+			h.Counts[fine-h.Offset] = c
+		}
 	}
 	h.Sum = t.sum
 	return h
-}
-
-func (p *planned) String() string {
-	return fmt.Sprintf("step %d, %s: %s", p.state.Step, p.state.Phase, p.state.Why)
 }

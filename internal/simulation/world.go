@@ -35,10 +35,10 @@ func ramp(minute int) float64 {
 	return steps[min((minute-1)/30, len(steps)-1)]
 }
 
-// drift rises evenly from first to last while it is watched.
+// drift rises evenly from first, before it is watched, to last in its last minute.
 func drift(first, last float64) function {
 	return func(minute int) float64 {
-		return first + (last-first)*(float64(minute)-0.5)/watchMinutes
+		return first + (last-first)*float64(minute)/watchMinutes
 	}
 }
 
@@ -84,7 +84,7 @@ func errorColumns(share function) []column {
 	return []column{
 		same(requestsMinute, share, constant(baseErrors)).column("A/A 0.5%"),
 		same(requestsMinute, share, constant(0.02)).column("A/A 2%"),
-		same(requestsMinute, share, incident(baseErrors, 0.02)).column("A/A incident 2% min 31-60"),
+		same(requestsMinute, share, incident(baseErrors, 0.02)).column("A/A incident"),
 		worse(requestsMinute, share, 0.007).column("0.7%"),
 		worse(requestsMinute, share, 0.01).column("1%"),
 		worse(requestsMinute, share, 0.02).column("2%"),
