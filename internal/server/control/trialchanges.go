@@ -12,9 +12,13 @@ type TrialChange struct {
 	Revision int64
 	Hash     string
 	Time     time.Time
-	Actor    string
+	By       string // the name of who made it
 	Reason   string
-	Trials   []TrialStep // in the order of the change
+	// Trials are those from First on, in the order of the change; More says that there are others
+	// after them.
+	First  int
+	Trials []TrialStep
+	More   bool
 }
 
 // TrialStep is what a change made of one trial.
@@ -23,10 +27,10 @@ type TrialStep struct {
 	After  Trial
 }
 
-// NextTrialChange reads the first change after a revision that touched trials; false if there is
-// none yet. What it reads is bounded by the size of a change, however far behind the caller is. It
-// reads the store.
-func (s *Service) NextTrialChange(ctx context.Context, after int64) (TrialChange, bool, error) {
+// NextTrialChange reads the first change after a revision that touched trials, of those at most
+// limit from number first on; false if there is no such change yet. What it reads is bounded by the
+// size of a change, however far behind the caller is. It reads the store.
+func (s *Service) NextTrialChange(ctx context.Context, after int64, first, limit int) (TrialChange, bool, error) {
 	s.mu.RLock()
 	revisions := s.state.trialRevisions
 	s.mu.RUnlock() // the part of the list that we hold is never written to again
@@ -41,7 +45,7 @@ func (s *Service) NextTrialChange(ctx context.Context, after int64) (TrialChange
 	if err != nil {
 		return TrialChange{}, false, err
 	}
-	change, err := s.trialChange(ctx, c)
+	change, err := s.trialChange(ctx, c, first, limit)
 	return change, err == nil, err
 }
 
@@ -56,11 +60,19 @@ func (s *Service) TrialChangesAfter(revision int64) int {
 	return len(s.state.trialRevisions) - n
 }
 
-func (s *Service) trialChange(ctx context.Context, c Change) (TrialChange, error) {
-	change := TrialChange{Revision: c.Revision, Hash: c.Hash, Time: c.Time, Actor: c.Actor, Reason: c.Reason}
+func (s *Service) trialChange(ctx context.Context, c Change, first, limit int) (TrialChange, error) {
+	change := TrialChange{Revision: c.Revision, Hash: c.Hash, Time: c.Time, By: nameOf(c.Actor), Reason: c.Reason, First: first}
+	n := -1
 	for _, op := range c.Ops {
 		if op.Kind != KindTrial || op.Value == nil {
 			continue
+		}
+		if n++; n < first {
+			continue
+		}
+		if len(change.Trials) >= limit {
+			change.More = true
+			break
 		}
 		step, err := s.trialStep(ctx, op, c.Revision)
 		if err != nil {

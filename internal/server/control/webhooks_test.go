@@ -214,7 +214,7 @@ func TestWebhooksThatAreRefused(t *testing.T) {
 func TestTrialChangesAreReadOneByOne(t *testing.T) {
 	r := newRig(t)
 	ctx := t.Context()
-	if _, ok, err := r.NextTrialChange(ctx, 0); ok || err != nil {
+	if _, ok, err := r.NextTrialChange(ctx, 0, 0, 10); ok || err != nil {
 		t.Fatalf("an empty log has one; error %v", err)
 	}
 	r.startMany(2)
@@ -223,11 +223,12 @@ func TestTrialChangesAreReadOneByOne(t *testing.T) {
 	must[[]control.Halted](t)(r.HaltAll(ctx, ana))
 	for _, s := range []*rig{r, r.restart()} {
 		var seen []string
-		for after, left := int64(0), 4; ; left-- {
+		first := 0
+		for after, left := int64(0), 4; ; {
 			if n := s.TrialChangesAfter(after); n != left {
 				t.Errorf("%d changes after %d, want %d", n, after, left)
 			}
-			c, ok, err := s.NextTrialChange(ctx, after)
+			c, ok, err := s.NextTrialChange(ctx, after, first, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -239,9 +240,11 @@ func TestTrialChangesAreReadOneByOne(t *testing.T) {
 				if step.Before != nil {
 					was = step.Before.State.Phase
 				}
-				seen = append(seen, fmt.Sprintf("%d %s %s→%s %s", c.Revision, step.After.Spec.Name, was, step.After.State.Phase, c.Actor))
+				seen = append(seen, fmt.Sprintf("%d %s %s→%s %s", c.Revision, step.After.Spec.Name, was, step.After.State.Phase, c.By))
 			}
-			after = c.Revision
+			if first++; !c.More {
+				after, first, left = c.Revision, 0, left-1
+			}
 		}
 		want := []string{"2 t-f0000 new→running ana", "4 t-f0001 new→running ana", "5 t-f0000 running→paused ana",
 			"7 t-f0000 paused→ended ana", "7 t-f0001 running→ended ana"}
