@@ -24,9 +24,6 @@ func (v *validator) allocation(at path, a *Allocation) {
 	v.check(at.to("salt"), CheckKey(a.Salt))
 	v.check(at.to("version"), checkText(a.Version, MaxMember))
 	v.condition(at.to("audience"), a.Audience, true)
-	if a.Treatment == a.Control {
-		v.add(at.to("control"), "treatment and control are both %q; compare two variants", a.Control)
-	}
 	v.count(at.to("strata"), len(a.Strata), MaxStrata, "strata")
 	for i, stratum := range a.Strata {
 		at := at.item("strata", i)

@@ -260,7 +260,6 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"flag of the trial", alloc(func(a *Allocation) { a.Flag = "x" }), "/allocations/0/flag", "end the trial before"},
 		{"treatment", alloc(func(a *Allocation) { a.Treatment = "x" }), "/allocations/0/treatment", "no variant"},
 		{"control", alloc(func(a *Allocation) { a.Control = "x" }), "/allocations/0/control", "no variant"},
-		{"same", alloc(func(a *Allocation) { a.Control = "on" }), "/allocations/0/control", "compare two"},
 		{"too many strata", alloc(func(a *Allocation) { a.Strata = many(101, Stratum{}) }), "/allocations/0/strata", "at most 100"},
 		{"stratum weight", alloc(func(a *Allocation) { a.Strata[0].Control = 100_001 }), "/allocations/0/strata/0/control", "between 0 and"},
 		{"stratum treatment", alloc(func(a *Allocation) { a.Strata[1].Treatment = -1 }), "/allocations/0/strata/1/treatment", "between 0 and"},

@@ -80,6 +80,9 @@ func (c *checker) target(spec Spec, set flag.Set) {
 	case !same && spec.Goal == GoalCalibrate:
 		c.Add("/treatment", "treatment is %q, control %q: an A/A trial gives both arms the same variant", spec.Treatment, spec.Control)
 	}
+	if spec.Goal == GoalCalibrate && f.DefaultVariant != "" && spec.Control != f.DefaultVariant {
+		c.Add("/control", "the default variant of flag %s is %q: an A/A trial changes nothing for anybody, so give both arms that one", f.Key, f.DefaultVariant)
+	}
 	c.variant("/treatment", f, spec.Treatment)
 	c.variant("/control", f, spec.Control)
 	if !f.Enabled {

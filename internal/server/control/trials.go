@@ -82,7 +82,7 @@ func (s *Service) StartTrial(ctx context.Context, spec trial.Spec, o WriteOption
 		if err := p.mayStart(next, s.view.Set); err != nil {
 			return plan{}, err
 		}
-		state := trial.Start(next, before.State.Attempt+1, s.now())
+		state := trial.Restart(next, before.Spec, before.State, s.now())
 		op, err := setOp(KindTrial, next.Name, Trial{Spec: next, State: state})
 		return plan{ops: []Op{op}, before: before.Revision}, err
 	}})
@@ -98,6 +98,9 @@ func (p *projection) mayStart(spec trial.Spec, set *flag.Set) error {
 	}
 	if _, ok := p.trials[spec.Name]; !ok && len(p.trials) >= flag.MaxAllocations {
 		return precondition("trial %q: the log holds %d trials, no more are allowed: start an old one again under its name", spec.Name, len(p.trials))
+	}
+	if spec.Cohorts != nil { // it divides nothing, so it is in nobody's way
+		return asInvalid(spec.Validate(*set))
 	}
 	f, ok := p.flags[spec.Flag]
 	if !ok {
@@ -157,13 +160,14 @@ func (s *Service) putTrial(ctx context.Context, name string, o WriteOptions, w w
 	return TrialEntry{Trial: t, Revision: c.Revision}, err
 }
 
-// CommandTrial carries out a person's command: verb is pause, resume, advance, promote or abort.
+// CommandTrial carries out a person's command: verb is pause, resume, advance, promote, approve or
+// abort.
 // It is applied to the newest state, journalled intervals included; o.Actor and o.Reason become
 // part of it. CodeInvalid for an unknown verb, CodeNotFound, CodePrecondition if the trial has
 // ended or the command makes no sense in its phase. It reads the store.
 func (s *Service) CommandTrial(ctx context.Context, name, verb string, o WriteOptions) (TrialEntry, error) {
 	if !slices.Contains(trial.Verbs, trial.Verb(verb)) {
-		return TrialEntry{}, invalid("/verb", "trial %q: the verb %q is unknown: use pause, resume, advance, promote or abort", name, verb)
+		return TrialEntry{}, invalid("/verb", "trial %q: the verb %q is unknown: use pause, resume, advance, promote, approve or abort", name, verb)
 	}
 	return s.putTrial(ctx, name, o, write{
 		verb: "command trial", input: []any{name, verb, o.Reason},
@@ -193,6 +197,9 @@ func (p *projection) decide(t Trial, actions []trial.Action) (ops []Op, why stri
 	op, err := setOp(KindTrial, t.Spec.Name, t)
 	if err != nil {
 		return nil, "", err
+	}
+	if t.Spec.Cohorts != nil { // there is no flag to change
+		return []Op{op}, t.State.Why, nil
 	}
 	was := p.flags[t.Spec.Flag].Flag
 	f, changed := carryOut(was, t, actions)
