@@ -3,6 +3,7 @@ package simulation
 import (
 	"math"
 	"math/rand/v2"
+	"sync"
 )
 
 // The latencies of the set-up: lognormal, recorded in buckets of factor 2^(1/4).
@@ -34,6 +35,21 @@ type latencies struct {
 	left         [buckets]float64 // chance of the bucket among values that are in no earlier one
 	mean, square [buckets]float64 // within the bucket: of the values and of their squares
 }
+
+// The distributions of the tables: as it is, with what is slower than the 95th percentile a fifth
+// slower, and all a fifth slower.
+var (
+	healthyLatencies = sync.OnceValue(func() *latencies { return newLatencies(func(v float64) float64 { return v }) })
+	slowTail         = sync.OnceValue(func() *latencies {
+		return newLatencies(func(v float64) float64 {
+			if normalAbove(logLatency(v)) < 0.05 {
+				return 1.2 * v
+			}
+			return v
+		})
+	})
+	allSlower = sync.OnceValue(func() *latencies { return newLatencies(func(v float64) float64 { return 1.2 * v }) })
+)
 
 // newLatencies distorts the base distribution, latency by latency.
 func newLatencies(distort func(quantile float64) float64) *latencies {

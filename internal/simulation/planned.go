@@ -38,14 +38,14 @@ func planTable() Table {
 	t := Table{Name: planTableName, Minutes: planMinutes, Reps: 400,
 		Title: "Whole trials at the default plan (1% 5 min, 5% 10 min, 25% 15 min, 50% until safe) with errors and latency, 6000 requests a minute, each of another user"}
 	t.columns = []column{
-		plannedColumn("A/A 0.5%", healthy, healthy, undistorted),
-		plannedColumn("A/A 2%", constant(0.02), constant(0.02), undistorted),
-		plannedColumn("A/A incident", incident(baseErrors, 0.02), incident(baseErrors, 0.02), undistorted),
-		plannedColumn("0.7%", constant(0.007), healthy, undistorted),
-		plannedColumn("1%", constant(0.01), healthy, undistorted),
-		plannedColumn("2%", constant(0.02), healthy, undistorted),
-		plannedColumn("5%", constant(0.05), healthy, undistorted),
-		plannedColumn("tail 1.2x", healthy, healthy, tailSlower),
+		plannedColumn("A/A 0.5%", healthy, healthy, healthyLatencies),
+		plannedColumn("A/A 2%", constant(0.02), constant(0.02), healthyLatencies),
+		plannedColumn("A/A incident", incident(baseErrors, 0.02), incident(baseErrors, 0.02), healthyLatencies),
+		plannedColumn("0.7%", constant(0.007), healthy, healthyLatencies),
+		plannedColumn("1%", constant(0.01), healthy, healthyLatencies),
+		plannedColumn("2%", constant(0.02), healthy, healthyLatencies),
+		plannedColumn("5%", constant(0.05), healthy, healthyLatencies),
+		plannedColumn("tail 1.2x", healthy, healthy, slowTail),
 		plannedColumn("all 1.2x", healthy, healthy, allSlower),
 	}
 	t.rows = []row{
@@ -63,8 +63,7 @@ func plannedRow(key, name string, happened func(*planned) bool) row {
 }
 
 // plannedColumn draws a trial's intervals under the share that it has come to, and lets it decide.
-func plannedColumn(name string, treatment, control function, distort func(float64) float64) column {
-	base, treated := newLatencies(undistorted), newLatencies(distort)
+func plannedColumn(name string, treatment, control function, treated func() *latencies) column {
 	return column{name, func(*rand.Rand) world {
 		return func(rep *repetition) (o observation) {
 			if rep.planned == nil {
@@ -79,8 +78,8 @@ func plannedColumn(name string, treatment, control function, distort func(float6
 			requests := uint64(requestsMinute * planInterval / time.Minute)
 			n := binomial(rep.r, requests, share)
 			m := binomial(rep.r, requests-n, min(share/(1-share), 1))
-			iv.Treatment = arm(rep.r, n, treatment(rep.minute()), treated)
-			iv.Control = arm(rep.r, m, control(rep.minute()), base)
+			iv.Treatment = arm(rep.r, n, treatment(rep.minute()), treated())
+			iv.Control = arm(rep.r, m, control(rep.minute()), healthyLatencies())
 			p.state, _ = trial.Next(p.spec, p.state, trial.IntervalClosed{Interval: iv})
 			return o
 		}

@@ -34,8 +34,8 @@ func latencyTables() []Table {
 			Name: fmt.Sprintf("latency-%d", percent), Reps: 600, Minutes: watchMinutes,
 			Title: fmt.Sprintf("Latency, canary share %d%%, 6000 requests a minute; tail: over p95 1.2 times as slow, so p99 +20%%", percent),
 			columns: []column{
-				latencyColumn("A/A", share, undistorted),
-				latencyColumn("tail 1.2x", share, tailSlower),
+				latencyColumn("A/A", share, healthyLatencies),
+				latencyColumn("tail 1.2x", share, slowTail),
 				latencyColumn("all 1.2x", share, allSlower),
 			},
 			rows: latencyRows(),

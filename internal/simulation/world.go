@@ -92,28 +92,14 @@ func errorColumns(share function) []column {
 	}
 }
 
-// undistorted leaves a latency as it is.
-func undistorted(v float64) float64 { return v }
-
-// tailSlower makes what is slower than the 95th percentile slower by a fifth.
-func tailSlower(v float64) float64 {
-	if normalAbove(logLatency(v)) < 0.05 {
-		return 1.2 * v
-	}
-	return v
-}
-
-func allSlower(v float64) float64 { return 1.2 * v }
-
-// latencyColumn draws latencies of which the treatment's are distorted.
-func latencyColumn(name string, share float64, distort func(float64) float64) column {
-	base, treated := newLatencies(undistorted), newLatencies(distort)
+// latencyColumn draws latencies; the treatment has some of its own.
+func latencyColumn(name string, share float64, treatment func() *latencies) column {
 	return column{name, func(*rand.Rand) world {
 		return func(rep *repetition) observation {
 			n := binomial(rep.r, requestsMinute, share)
 			o := observation{share: share, counts: evidence.Counts{Mc: n, Mb: requestsMinute - n}}
-			o.timings[0] = treated.draw(rep.r, n)
-			o.timings[1] = base.draw(rep.r, requestsMinute-n)
+			o.timings[0] = treatment().draw(rep.r, n)
+			o.timings[1] = healthyLatencies().draw(rep.r, requestsMinute-n)
 			o.seconds = o.timings[0].sum
 			return o
 		}
