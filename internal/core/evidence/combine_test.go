@@ -201,6 +201,38 @@ func again(t *rapid.T, from, into any) {
 	}
 }
 
+// Property: a shared split, one of another margin and none at all give the same bits.
+func TestSplitChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		relative := rapid.SampledFrom([]float64{0, 0.2, 3, math.NaN(), 1e9}).Draw(t, "relative")
+		absolute := rapid.SampledFrom([]float64{0, 0.001}).Draw(t, "absolute")
+		alone := NewGuard(relative, absolute)
+		shared, other := alone, alone
+		var ratio, ratioShared RatioSequence
+		for range rapid.IntRange(1, 5).Draw(t, "intervals") {
+			c := drawAny(t)
+			alone.Add(c)
+			ratio.Add(c)
+			s, o := NewSplit(relative, c.Mc, c.Mb), NewSplit(0.7, c.Mc, c.Mb)
+			shared.AddSplit(&s, c.X, c.Y)
+			other.AddSplit(&o, c.X, c.Y)
+			ratioShared.AddSplit(&o, c.X, c.Y)
+		}
+		if alone != shared || alone != other || ratio != ratioShared {
+			t.Fatal("the split changed a bit")
+		}
+		// Each part is the process by itself.
+		e, l := NewHarmRate(1+relative), NewLateHarmRate(1+relative)
+		c := drawCounts(t)
+		e.Add(c)
+		l.Add(c)
+		g := NewGuard(relative, absolute)
+		if g.Add(c); !g.HarmRate.IsZero() && relative < 900 && (g.HarmRate != e || g.HarmLate != l) {
+			t.Fatal("a part of the guard is not the process by itself")
+		}
+	})
+}
+
 // The bits themselves are fixed: a change of them breaks the replay of stored logs, so it needs
 // a decision, not only a new number here.
 func TestBitsAreFixed(t *testing.T) {
@@ -256,6 +288,63 @@ func TestRatioIntervalIsTheSetOfItsDefinition(t *testing.T) {
 			}
 			if logL(u) > logL(math.Log(value))+1e-7 {
 				t.Fatalf("ratio %v is likelier than the estimate %v", r, value)
+			}
+		}
+	})
+}
+
+// Property: the same to six digits for counts of any size, against the definition with all 81
+// ratios, bisected.
+func TestRatioIntervalToSixDigits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		scale := rapid.SampledFrom([]uint64{1, 30, 1_000, 30_000, 1_000_000}).Draw(t, "scale")
+		var s RatioSequence
+		var rows []Counts
+		truth := rapid.Float64Range(0.05, 20).Draw(t, "truth")
+		for range rapid.IntRange(1, 5).Draw(t, "rows") {
+			mc, mb := rapid.Uint64Range(1, 1000).Draw(t, "mc"), rapid.Uint64Range(1, 1000).Draw(t, "mb")
+			y := rapid.Uint64Range(0, 20).Draw(t, "y") * scale
+			x := uint64(truth * float64(y) * float64(mc) / float64(mb))
+			rows = append(rows, Counts{X: x, Mc: mc * scale * 100_000, Y: y, Mb: mb * scale * 100_000})
+			s.Add(rows[len(rows)-1])
+		}
+		logL := func(u float64) (sum float64) {
+			for _, c := range rows {
+				share := float64(c.Mc) / float64(c.Mc+c.Mb)
+				sum += float64(c.X)*u - float64(c.X+c.Y)*math.Log1p(share*math.Expm1(u))
+			}
+			return sum
+		}
+		var logs []float64
+		for k := -40; k <= 40; k++ {
+			logs = append(logs, logL(float64(k)/10))
+		}
+		level := MeanLogE(logs...) + math.Log(0.05)
+		a, b := -4.0, 4.0
+		for range 100 {
+			if l, r := a+(b-a)/3, b-(b-a)/3; logL(l) < logL(r) {
+				a = l
+			} else {
+				b = r
+			}
+		}
+		edge := func(inside, outside float64) float64 {
+			if logL(outside) > level {
+				return outside
+			}
+			for range 100 {
+				if m := (inside + outside) / 2; logL(m) > level {
+					inside = m
+				} else {
+					outside = m
+				}
+			}
+			return inside
+		}
+		low, high, _ := s.Interval(0.05)
+		for _, end := range [2][2]float64{{low, edge(a, -4)}, {high, edge(a, 4)}} {
+			if want := math.Exp(end[1]); math.Abs(end[0]/want-1) > 1e-6 {
+				t.Fatalf("an end is %v, by definition %v", end[0], want)
 			}
 		}
 	})

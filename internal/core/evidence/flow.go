@@ -9,16 +9,19 @@ const DefaultFlowTolerance = 0.05
 // flowPoints is how many alternatives each process of a [Flow] bets on.
 const flowPoints = 10
 
-// flowLogs are the alternatives as distances from the margin in ln: 0.01·2^k, k = 0..9, that is
-// from 1 % to a treatment that has all but fallen silent. Of two neighbours the better one grows
-// at 83 % of the best rate or more.
-var flowLogs = flowGrid()
+// flowGrid is one side of the alternatives: their distance from the margin in ln φ, 0.01·2^k with
+// k = 0..9, and φ/φ0 - 1. That goes from 1 % to a treatment that has all but fallen silent; of two
+// neighbours the better one grows at 83 % of the best rate or more.
+type flowGrid struct{ logs, steps [flowPoints]float64 }
 
-func flowGrid() (logs [flowPoints]float64) {
-	for k := range logs {
-		logs[k] = math.Ldexp(0.01, k)
+var flowLess, flowMore = newFlowGrid(-0.01), newFlowGrid(0.01)
+
+func newFlowGrid(first float64) (g flowGrid) {
+	for k := range g.logs {
+		g.logs[k] = math.Ldexp(first, k)
+		g.steps[k] = exp(g.logs[k]) - 1
 	}
-	return logs
+	return g
 }
 
 // Flow judges throughput: does the treatment receive the part of the traffic that it should? Of
@@ -44,9 +47,9 @@ func flowGrid() (logs [flowPoints]float64) {
 // The zero value ignores everything and stays at 0. Plain value; its JSON keeps every bit.
 type Flow struct {
 	Tolerance float64             `json:"tolerance"`
-	Harm      [flowPoints]float64 `json:"harm"`
-	NoWorse   [flowPoints]float64 `json:"noWorse"`
-	AnyHarm   [flowPoints]float64 `json:"anyHarm"`
+	Harm      [flowPoints]float64 `json:"harm,omitzero"`
+	NoWorse   [flowPoints]float64 `json:"noWorse,omitzero"`
+	AnyHarm   [flowPoints]float64 `json:"anyHarm,omitzero"`
 	Started   bool                `json:"started"`
 }
 
@@ -72,18 +75,17 @@ func (f *Flow) Add(treatment, control uint64, expectedTreatmentShare float64) {
 	}
 	x, n := float64(treatment), float64(treatment)+float64(control)
 	kept := 1 - f.Tolerance
-	addFlow(&f.Harm, -1, kept, x, n, share)
-	addFlow(&f.NoWorse, 1, kept, x, n, share)
-	addFlow(&f.AnyHarm, -1, 1, x, n, share)
+	flowLess.add(&f.Harm, kept, x, n, share)
+	flowMore.add(&f.NoWorse, kept, x, n, share)
+	flowLess.add(&f.AnyHarm, 1, x, n, share)
 }
 
-// addFlow weighs x of n against the margin kept, for alternatives on the given side of it.
-func addFlow(logs *[flowPoints]float64, side, kept, x, n, share float64) {
-	base := (1 - share) + float64(share*kept)
-	for k := range logs {
-		u := float64(side * flowLogs[k])
-		normaliser := ln1p(float64(share*kept) * (exp(u) - 1) / base)
-		logs[k] += float64(x*u) - float64(n*normaliser)
+// add weighs x of n against the margin φ0 = kept.
+func (g *flowGrid) add(sums *[flowPoints]float64, kept, x, n, share float64) {
+	weight := float64(share * kept)
+	weight /= (1 - share) + weight
+	for k, u := range g.logs {
+		sums[k] += float64(x*u) - float64(n*ln1p(float64(weight*g.steps[k])))
 	}
 }
 

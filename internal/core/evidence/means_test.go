@@ -34,6 +34,17 @@ func lognormalOf(scale float64) source {
 	return func(r *rand.Rand) float64 { return scale * math.Exp(0.8*r.NormFloat64()) }
 }
 
+// rare are values that most pieces of work do not have: they are lognormal for one in a hundred.
+func rare(r *rand.Rand) float64 {
+	if r.Float64() > 0.01 {
+		return 0
+	}
+	return math.Exp(0.8 * r.NormFloat64())
+}
+
+// heavy has a variance, but hardly: a Pareto distribution of index 2.1.
+func heavy(r *rand.Rand) float64 { return math.Pow(1-r.Float64(), -1/2.1) }
+
 func negated(s source) source { return func(r *rand.Rand) float64 { return -s(r) } }
 
 func moments(r *rand.Rand, n int, s source, factor float64) (m Moments) {
@@ -46,14 +57,16 @@ func moments(r *rand.Rand, n int, s source, factor float64) (m Moments) {
 	return m
 }
 
+func twentieth(int) float64 { return 0.05 }
+
 // Simulated false alarms of Means, at the border of each hypothesis and looked at in every
-// interval, in the regimes that it promises: light and moderately heavy tails, equal arms and a
-// small treatment, ramps with drift.
+// interval, in the regimes that it promises: light and heavy tails, rare values, arms that vary
+// differently, equal arms and a small treatment, ramps with drift.
 func TestMeansFalseAlarmsStayBelowAlpha(t *testing.T) {
 	const alpha, intervals, per = 0.05, 60, 200
-	runs := 1000
+	runs := 300
 	if testing.Short() {
-		runs = 200
+		runs = 100
 	}
 	drifting := func(i int) float64 { return 1 + float64(i)/30 }
 	steady := func(int) float64 { return 1 }
@@ -62,20 +75,31 @@ func TestMeansFalseAlarmsStayBelowAlpha(t *testing.T) {
 		source source
 		share  func(int) float64
 		drift  func(int) float64
+		other  source // of the treatment, if it is another one of the same mean
 	}{
-		{"normal, half", normalOf(10, 3), half, steady},
-		{"normal about 0, half", normalOf(0, 1), half, steady},
-		{"exponential, half", exponentialOf(5), half, steady},
-		{"exponential, 5 %", exponentialOf(5), func(int) float64 { return 0.05 }, steady},
-		{"lognormal, 1 %", lognormalOf(50), func(int) float64 { return 0.01 }, steady},
-		{"lognormal, 5 %", lognormalOf(50), func(int) float64 { return 0.05 }, steady},
-		{"lognormal, 5 %, negated", negated(lognormalOf(50)), func(int) float64 { return 0.05 }, steady},
-		{"purchases, half", purchases(30), half, steady},
-		{"exponential, ramp and drift", exponentialOf(5), func(i int) float64 { return ramp(i * 100 / intervals) }, drifting},
-		{"normal, ramp and drift", normalOf(10, 3), func(i int) float64 { return ramp(i * 100 / intervals) }, drifting},
+		{"normal, half", normalOf(10, 3), half, steady, nil},
+		{"normal about 0, half", normalOf(0, 1), half, steady, nil},
+		{"exponential, half", exponentialOf(5), half, steady, nil},
+		{"exponential, 5 %", exponentialOf(5), twentieth, steady, nil},
+		{"lognormal, 1 %", lognormalOf(50), func(int) float64 { return 0.01 }, steady, nil},
+		{"lognormal, 5 %", lognormalOf(50), twentieth, steady, nil},
+		{"lognormal, 5 %, negated", negated(lognormalOf(50)), twentieth, steady, nil},
+		{"purchases, half", purchases(30), half, steady, nil},
+		{"rare, 5 %", rare, twentieth, steady, nil},
+		{"rare, 5 %, negated", negated(rare), twentieth, steady, nil},
+		{"heavy, half", heavy, half, steady, nil},
+		{"heavy, 5 %, negated", negated(heavy), twentieth, steady, nil},
+		{"treatment varies more, 5 %", normalOf(10, 3), twentieth, steady, normalOf(10, 9)},
+		{"treatment varies less, half", exponentialOf(5), half, steady, normalOf(5, 1)},
+		{"exponential, ramp and drift", exponentialOf(5), func(i int) float64 { return ramp(i * 100 / intervals) }, drifting, nil},
+		{"normal, ramp and drift", normalOf(10, 3), func(i int) float64 { return ramp(i * 100 / intervals) }, drifting, nil},
 	} {
 		t.Run(life.name, func(t *testing.T) {
 			t.Parallel()
+			other := life.other
+			if other == nil {
+				other = life.source
+			}
 			var counts [3]int // any harm, harm beyond 10 %, no worse than 10 %
 			for seed := range uint64(runs) {
 				r := rand.New(rand.NewPCG(seed, 11))
@@ -84,13 +108,13 @@ func TestMeansFalseAlarmsStayBelowAlpha(t *testing.T) {
 				for i := range intervals {
 					nt := int(per * life.share(i))
 					control := moments(r, per-nt, life.source, life.drift(i))
-					a.Add(moments(r, nt, life.source, life.drift(i)), control)
+					a.Add(moments(r, nt, other, life.drift(i)), control)
 					// 10 % more than the control, or 10 % less where values are negative
 					border := 1.1
 					if control.Sum < 0 {
 						border = 0.9
 					}
-					b.Add(moments(r, nt, life.source, border*life.drift(i)), control)
+					b.Add(moments(r, nt, other, border*life.drift(i)), control)
 					for k, v := range [3]float64{a.LogAnyHarm(), b.LogHarm(), b.LogNoWorse()} {
 						top[k] = max(top[k], v)
 					}
@@ -122,7 +146,8 @@ func TestMeansAreTheirDefinition(t *testing.T) {
 		absolute := rapid.SampledFrom([]float64{0, 0.5}).Draw(t, "absolute")
 		m := NewMeans(relative, absolute)
 		var lambda, a, b, w, va, vb float64
-		var center [2]float64 // of earlier intervals, decayed
+		var vas, vbs [2]float64 // of the arm itself, and if both varied alike
+		var center [2]float64   // of earlier intervals, decayed
 		var weight, sum [2]float64
 		learned := [2]int{}
 		for range rapid.IntRange(2, 8).Draw(t, "intervals") {
@@ -144,14 +169,20 @@ func TestMeansAreTheirDefinition(t *testing.T) {
 			if lambda > 0 {
 				ws := nt * nc / (nt + nc)
 				w += ws
-				for _, x := range values[0] {
-					a += ws / nt * x
-					va += ws / nt * ws / nt * (x - center[0]) * (x - center[0])
+				var own [2]float64
+				for arm := range values {
+					for _, x := range values[arm] {
+						own[arm] += (x - center[arm]) * (x - center[arm])
+					}
 				}
-				for _, x := range values[1] {
-					b += ws / nc * x
-					vb += ws / nc * ws / nc * (x - center[1]) * (x - center[1])
-				}
+				pooled := (own[0] + own[1]) / (nt + nc)
+				a += ws / nt * all[0].Sum
+				b += ws / nc * all[1].Sum
+				vas[0] += ws / nt * ws / nt * own[0]
+				vas[1] += ws / nt * ws / nt * nt * pooled
+				vbs[0] += ws / nc * ws / nc * own[1]
+				vbs[1] += ws / nc * ws / nc * nc * pooled
+				va, vb = max(vas[0], vas[1]), max(vbs[0], vbs[1])
 			}
 			for arm := range values {
 				weight[arm] = 0.875*weight[arm] + float64(all[arm].N)

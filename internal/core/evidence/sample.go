@@ -34,7 +34,7 @@ func sampleGrid() (logs, steps [2 * sharePoints]float64) {
 // Alarm at LogE ≥ ln(1/0.001): it must be strict, as it invalidates everything. The zero value is
 // ready to use. Plain value; its JSON keeps every bit.
 type SampleRatio struct {
-	LogS [2 * sharePoints]float64 `json:"logS"`
+	LogS [2 * sharePoints]float64 `json:"logS,omitzero"`
 	// Units seen, and the number of them expected in the treatment.
 	Treatment uint64  `json:"treatment"`
 	Control   uint64  `json:"control"`

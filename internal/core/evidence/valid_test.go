@@ -289,3 +289,32 @@ func ExampleGuard() {
 	// harm at level 0.01: true
 	// harm at level 0.01: true
 }
+
+func ExampleSplit() {
+	// Latency above three bounds: the exposures are the same, so their part of the work is done once.
+	bounds := []Guard{NewGuard(0.2, 0.005), NewGuard(0.2, 0.005), NewGuard(0.2, 0.005)}
+	slow := [][2]uint64{{300, 2400}, {90, 320}, {40, 90}} // treatment, control
+	logs := make([]float64, len(bounds))
+	for range 3 { // intervals
+		split := NewSplit(0.2, 500, 4500)
+		for i := range bounds {
+			bounds[i].AddSplit(&split, slow[i][0], slow[i][1])
+			logs[i] = bounds[i].LogHarm()
+		}
+	}
+	fmt.Printf("harm at some bound, at level 0.01: %v\n", MeanLogE(logs...) >= math.Log(1/0.01))
+	fmt.Println("blamed:", Blame(logs, 0.01))
+	// Output:
+	// harm at some bound, at level 0.01: true
+	// blamed: [1 2]
+}
+
+// A share of errors against a limit of 1 %, with an incident that ends.
+func ExampleBackstop() {
+	b := NewBackstop(0.01)
+	for _, bad := range []uint64{4, 7, 60, 55, 3, 5, 2} { // of 1,000 each
+		b.Add(bad, 1000)
+		fmt.Print(b.Breached(0.01), " ")
+	}
+	// Output: false false true true false false false
+}
