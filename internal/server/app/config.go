@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +32,12 @@ type Config struct {
 	// DataDir is the folder of the change log; it is made if need be. sqlite.Memory keeps the
 	// log in memory, for tests.
 	DataDir string
+	// PublicURL is where people reach the server, for links in what webhooks send, such as
+	// https://seatrial.example.com. Empty: links are paths.
+	PublicURL string
+	// WebhookAllow are networks that webhooks may call although they are not on the internet. A
+	// Local server may call its own machine.
+	WebhookAllow []netip.Prefix
 	// Environment names the flag set. Default "default".
 	Environment string
 	// Logger gets what operators should know. Default: discard.
@@ -67,6 +75,9 @@ func (c Config) check() (Config, error) {
 	if err := flag.CheckKey(c.Environment); err != nil {
 		add("environment %v", err)
 	}
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		add("public URL %q: write it as https://seatrial.example.com", c.PublicURL)
+	}
 	if c.DrainDelay < 0 || c.DrainDelay > 10*time.Minute {
 		add("drain delay %s is not within 0 to 10m", c.DrainDelay)
 	}
@@ -97,7 +108,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Local {
 		c.Bootstrap, c.OpenEvaluation = io.Discard, true
+		c.WebhookAllow = append(slices.Clip(c.WebhookAllow), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 12_000
 	}

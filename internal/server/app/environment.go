@@ -13,6 +13,7 @@ import (
 	"github.com/seatrial/seatrial/internal/server/httpapi"
 	"github.com/seatrial/seatrial/internal/server/intervals"
 	"github.com/seatrial/seatrial/internal/server/lists"
+	"github.com/seatrial/seatrial/internal/server/notify"
 	"github.com/seatrial/seatrial/internal/server/otlp"
 	"github.com/seatrial/seatrial/internal/server/store/sqlite"
 	"github.com/seatrial/seatrial/internal/server/stream"
@@ -33,6 +34,7 @@ type environment struct {
 	traces   *traces.Store
 	receiver *otlp.Receiver
 	hub      *stream.Hub
+	notifier *notify.Notifier
 	api      *httpapi.API
 	weighed  atomic.Uint64 // intervals
 
@@ -77,13 +79,16 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 	e.outcomes = intervals.New(intervals.Limits{})
 	e.receiver = otlp.NewReceiver(otlp.Config{Outcomes: e.outcomes, Traces: e.traces, Usage: e.usage})
 	e.hub = stream.New(stream.FromService(e.service), stream.Config{})
+	e.notifier = notify.New(notify.Config{
+		Changes: e.service, Cursors: e.store, Environment: name, BaseURL: s.cfg.PublicURL, Allow: s.cfg.WebhookAllow, Logger: s.cfg.Logger,
+	})
 	return e, nil
 }
 
 // serve makes the environment's interface for requests that auth lets in.
 func (s *Server) serve(e *environment, a *auth.Auth) {
 	e.api = httpapi.New(httpapi.Config{
-		Service: e.service, Auth: a, Traces: e.traces, Lists: e.lists, Environment: e.name, Environments: &s.environments,
+		Service: e.service, Auth: a, Traces: e.traces, Lists: e.lists, Webhooks: e.notifier, Environment: e.name, Environments: &s.environments,
 		Stream: func(w http.ResponseWriter, r *http.Request, owner string, valid func() bool) error {
 			return e.hub.Serve(w, r, stream.Subscriber{Owner: owner, Valid: valid})
 		},
@@ -110,6 +115,7 @@ func (s *Server) run(e *environment) {
 	}()
 	b.tended.Go(func() { e.service.RunSchedules(following) })
 	b.tended.Go(func() { e.lists.Run(following) })
+	b.tended.Go(func() { e.notifier.Run(following) })
 	decide := controller.New(controller.Config{
 		Trials: e.service, Outcomes: e.outcomes, Evidence: e.traces, Logger: s.cfg.Logger,
 	}, func() { e.weighed.Add(1) })

@@ -72,6 +72,10 @@ func (s *Server) writeMetrics(w io.Writer) {
 	s.controlMetrics(&e)
 	s.requestMetrics(&e)
 	s.streamMetrics(&e)
+	s.byEach(&e, "seatrial_webhook_events_total", "Attempts to deliver an event to a webhook, and events given up.", "fate", func(env *environment) []any {
+		st := env.notifier.Stats()
+		return []any{"delivered", st.Delivered, "failed", st.Failed, "skipped", st.Skipped}
+	})
 	s.doorMetrics(&e)
 	s.telemetryMetrics(&e)
 	runtimeMetrics(&e)

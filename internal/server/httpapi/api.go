@@ -1,5 +1,5 @@
 // Package httpapi is the HTTP interface of the control plane: /api/v1 with flags, segments,
-// layers, schedules, trials, the change log, environments, tokens, traces and evaluation, the
+// layers, schedules, trials, webhooks, the change log, environments, tokens, traces and evaluation, the
 // snapshot and the change stream for SDKs, and the operator's /livez, /readyz and /metrics.
 // api/openapi.yaml is its contract; a test holds both together.
 //
@@ -34,6 +34,8 @@ type Config struct {
 	// Stream serves the change stream to one client, counted by owner, as long as valid says
 	// so. An error means that nothing was written yet.
 	Stream func(w http.ResponseWriter, r *http.Request, owner string, valid func() bool) error
+	// Webhooks delivers events to webhooks.
+	Webhooks Webhooks
 	// Lists has the member lists of segments.
 	Lists *lists.Service
 	// OTLPTraces and OTLPMetrics take telemetry. They bound the bodies that they read.

@@ -13,6 +13,7 @@ import (
 	"github.com/seatrial/seatrial/internal/server/auth"
 	"github.com/seatrial/seatrial/internal/server/control"
 	"github.com/seatrial/seatrial/internal/server/lists"
+	"github.com/seatrial/seatrial/internal/server/notify"
 	"github.com/seatrial/seatrial/internal/server/otlp"
 	"github.com/seatrial/seatrial/internal/server/store/sqlite"
 	"github.com/seatrial/seatrial/internal/server/traces"
@@ -50,6 +51,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	receiver := otlp.NewReceiver(otlp.Config{Traces: b.traces})
 	cfg := Config{
 		Service: b.service, Auth: b.auth, Traces: b.traces,
+		Webhooks:    notify.New(notify.Config{Changes: b.service, Cursors: store, Environment: "default"}),
 		Lists:       lists.New(lists.Config{Segments: b.service, Loader: loader}),
 		Environment: "default", Environments: newEnvironments(b.service),
 		Stream: func(w http.ResponseWriter, _ *http.Request, owner string, valid func() bool) error {

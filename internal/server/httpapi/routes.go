@@ -95,6 +95,15 @@ func routes() []route {
 
 		{method: "POST", path: v1 + "/halt", need: editor, query: written, handle: (*call).halt},
 
+		{method: "GET", path: v1 + "/webhooks", need: viewer, query: paged, handle: (*call).listWebhooks},
+		{method: "POST", path: v1 + "/webhooks", need: editor, query: written, keyed: true, handle: (*call).createWebhook},
+		{method: "GET", path: v1 + "/webhooks/{key}", need: viewer, handle: (*call).getWebhook},
+		{method: "PUT", path: v1 + "/webhooks/{key}", need: editor, query: written, conditional: true, keyed: true, handle: (*call).putWebhook},
+		{method: "DELETE", path: v1 + "/webhooks/{key}", need: editor, query: written, conditional: true, keyed: true, handle: (*call).deleteWebhook},
+		{method: "POST", path: v1 + "/webhooks/{key}/rotate", need: editor, query: written, keyed: true, handle: (*call).rotateWebhook},
+		{method: "POST", path: v1 + "/webhooks/{key}/test", need: editor, handle: (*call).testWebhook},
+		{method: "GET", path: v1 + "/webhooks/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindWebhook)},
+
 		{method: "GET", path: v1 + "/changes", need: viewer, query: []string{"limit", "cursor", "after", "order"}, handle: (*call).listChanges},
 		{method: "GET", path: v1 + "/changes/{revision}", need: viewer, handle: (*call).getChange},
 		{method: "POST", path: v1 + "/changes/{revision}/revert", need: editor, query: written, keyed: true, handle: (*call).revertChange},

@@ -88,6 +88,17 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 	v.see("POST", v1+"/halt?dryRun=true", "", 200)
 	v.see("POST", v1+"/halt", `{"reason":"enough","allEnvironments":true}`, 200)
 
+	v.see("POST", v1+"/webhooks?dryRun=true", `{"name":"ci","url":"http://127.0.0.1:9/hook"}`, 200)
+	hookTag := v.see("POST", v1+"/webhooks", `{"name":"ci","url":"http://127.0.0.1:9/hook","events":["end"],"goal":"promote","trials":"a*"}`, 201).etag()
+	v.see("GET", v1+"/webhooks", "", 200)
+	v.see("GET", v1+"/webhooks/ci", "", 200)
+	v.see("PUT", v1+"/webhooks/ci", `{"format":"slack","enabled":false}`, 200, "If-Match: "+hookTag)
+	v.see("POST", v1+"/webhooks/ci/rotate", "", 200)
+	v.see("POST", v1+"/webhooks/ci/rotate", `{"endOld":true,"reason":"it has leaked"}`, 200)
+	v.see("POST", v1+"/webhooks/ci/test", "", 200)
+	v.see("GET", v1+"/webhooks/ci/history", "", 200)
+	v.see("DELETE", v1+"/webhooks/ci", "", 200, "If-Match: *")
+
 	revision := v.see("GET", v1+"/changes?limit=1000", "", 200).lastRevisionOf("flag")
 	v.see("GET", v1+"/changes/"+revision, "", 200)
 	v.see("POST", v1+"/changes/"+revision+"/revert", "", 201)
