@@ -33,46 +33,62 @@ type decision struct {
 // replay computes an attempt anew and checks it against everything that is stored: the log has
 // the decisions that follow from the intervals and no others, every interval counts once, and
 // every stored state has the same bits.
-func replay(log storetest.Store, t testing.TB, name string, attempt int) (*history, error) {
-	rows, err := rowsOf(log, t, name, attempt)
+func replay(log storetest.Store, t testing.TB, name string, number int) (*history, error) {
+	rows, err := rowsOf(log, t, name, number)
 	if err != nil {
 		return nil, err
 	}
-	var changes []trialChange
+	changes, err := trialChanges(log, t)
+	if err != nil {
+		return nil, err
+	}
+	list := changes[attempt{name, number}]
+	if len(list) == 0 {
+		return nil, fmt.Errorf("attempt %d of %s is not in the log", number, name)
+	}
+	return replayed(list, rows)
+}
+
+// attempt names one attempt of a trial.
+type attempt struct {
+	trial  string
+	number int
+}
+
+func (a attempt) String() string { return fmt.Sprint(a.trial, " ", a.number) }
+
+// trialChanges reads the changes to all trials.
+func trialChanges(log storetest.Store, t testing.TB) (map[attempt][]trialChange, error) {
+	changes := map[attempt][]trialChange{}
 	for after := int64(0); ; {
 		page, err := log.Read(t.Context(), after, control.MaxRead)
-		if err != nil {
-			return nil, err
-		}
-		if len(page) == 0 {
-			break
+		if err != nil || len(page) == 0 {
+			return changes, err
 		}
 		for _, c := range page {
 			for _, op := range c.Ops {
 				var value control.Trial
-				if op.Kind != control.KindTrial || op.Key != name || json.Unmarshal(op.Value, &value) != nil {
+				if op.Kind != control.KindTrial {
 					continue
 				}
-				if value.State.Attempt == attempt {
-					changes = append(changes, trialChange{c, value})
+				if err := json.Unmarshal(op.Value, &value); err != nil {
+					return nil, err
 				}
+				at := attempt{op.Key, value.State.Attempt}
+				changes[at] = append(changes[at], trialChange{c, value})
 			}
 		}
 		after = page[len(page)-1].Revision
 	}
-	if len(changes) == 0 {
-		return nil, fmt.Errorf("attempt %d of %s is not in the log", attempt, name)
-	}
-	return replayed(changes, rows)
 }
 
-func rowsOf(log storetest.Store, t testing.TB, name string, attempt int) (rows []control.IntervalRow, err error) {
+func rowsOf(log storetest.Store, t testing.TB, name string, number int) (rows []control.IntervalRow, err error) {
 	for {
 		last := 0
 		if len(rows) > 0 {
 			last = rows[len(rows)-1].Seq
 		}
-		page, err := log.Intervals(t.Context(), name, attempt, last, control.MaxRead)
+		page, err := log.Intervals(t.Context(), name, number, last, control.MaxRead)
 		if err != nil || len(page) == 0 {
 			return rows, err
 		}
