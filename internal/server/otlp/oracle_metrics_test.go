@@ -22,7 +22,9 @@ var genCount = rapid.OneOf(rapid.Uint64Range(0, 20), rapid.Uint64Range(0, 1<<54)
 func genOutcomeAttributes(t *rapid.T) []*common.KeyValue {
 	arm := rapid.SampledFrom([]string{"treatment", "control", "treatment", "control", "other"}).Draw(t, "arm")
 	list := []*common.KeyValue{text("seatrial.trial", "checkout"), text("seatrial.version", "1.2.3"), text("seatrial.arm", arm),
-		text("seatrial.unit.state", rapid.SampledFrom([]string{"new", "at_risk", "bad"}).Draw(t, "state"))}
+		text("seatrial.unit.state", rapid.SampledFrom([]string{"new", "at_risk", "bad"}).Draw(t, "state")),
+		text("seatrial.event.name", rapid.SampledFrom([]string{"purchase", "purchase", "purchase", "", strings.Repeat("e", 257)}).Draw(t, "event")),
+		text("seatrial.measure", rapid.SampledFrom([]string{"of", "bad", "sum", "sum_squares"}).Draw(t, "measure"))}
 	list = rapid.Permutation(list).Draw(t, "order")
 	return list[rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "left out"):]
 }
@@ -51,7 +53,7 @@ var genNumber = rapid.Custom(func(t *rapid.T) *metrics.NumberDataPoint {
 	if rapid.Bool().Draw(t, "int") {
 		p.Value = &metrics.NumberDataPoint_AsInt{AsInt: rapid.OneOf(rapid.Int64Range(0, 1e6), rapid.Int64()).Draw(t, "value")}
 	} else {
-		p.Value = &metrics.NumberDataPoint_AsDouble{AsDouble: rapid.SampledFrom([]float64{0, 1, 2.5, 1e6, -1, math.NaN()}).Draw(t, "value")}
+		p.Value = &metrics.NumberDataPoint_AsDouble{AsDouble: rapid.SampledFrom([]float64{0, 1, 2.5, 1e6, -1, -2.5e300, math.NaN(), math.Inf(1)}).Draw(t, "value")}
 	}
 	return p
 })
@@ -83,7 +85,7 @@ var genExponential = rapid.Custom(func(t *rapid.T) *metrics.ExponentialHistogram
 
 var genMetric = rapid.Custom(func(t *rapid.T) *metrics.Metric {
 	m := &metrics.Metric{Unit: "s", Name: rapid.SampledFrom([]string{
-		outcome.MetricDuration, outcome.MetricDuration, outcome.MetricBad, outcome.MetricUnits, "seatrial.outcome.newer", "http.server.request.duration",
+		outcome.MetricDuration, outcome.MetricDuration, outcome.MetricBad, outcome.MetricUnits, outcome.MetricEvents, outcome.MetricValues, "seatrial.outcome.newer", "http.server.request.duration",
 	}).Draw(t, "name")}
 	temporality := rapid.SampledFrom([]metrics.AggregationTemporality{1, 1, 1, 1, 2, 0}).Draw(t, "temporality")
 	asHistogram := m.Name == outcome.MetricDuration
@@ -136,6 +138,8 @@ func wantMetrics(request *colmetrics.ExportMetricsServiceRequest) (w wanting) {
 	return w
 }
 
+var isSum = map[string]bool{outcome.MetricBad: true, outcome.MetricUnits: true, outcome.MetricEvents: true, outcome.MetricValues: true}
+
 func (w *wanting) metric(m *metrics.Metric, known bool) {
 	sum, histogram := m.GetSum(), m.GetExponentialHistogram()
 	points := len(sum.GetDataPoints()) + len(histogram.GetDataPoints()) + len(m.GetGauge().GetDataPoints())
@@ -148,7 +152,7 @@ func (w *wanting) metric(m *metrics.Metric, known bool) {
 				w.histogram(p)
 			}
 		}
-	case (m.Name == outcome.MetricBad || m.Name == outcome.MetricUnits) && sum != nil && sum.AggregationTemporality == 1 && sum.IsMonotonic && known:
+	case isSum[m.Name] && sum != nil && sum.AggregationTemporality == 1 && (sum.IsMonotonic || m.Name == outcome.MetricValues) && known:
 		for _, p := range sum.DataPoints {
 			if p.Flags&1 != 0 {
 				w.ignored++
@@ -156,7 +160,7 @@ func (w *wanting) metric(m *metrics.Metric, known bool) {
 				w.number(m.Name, p)
 			}
 		}
-	case m.Name == outcome.MetricDuration || m.Name == outcome.MetricBad || m.Name == outcome.MetricUnits:
+	case m.Name == outcome.MetricDuration || isSum[m.Name]:
 		w.rejected += points
 	default:
 		w.ignored += points
@@ -169,11 +173,20 @@ func (w *wanting) number(name string, p *metrics.NumberDataPoint) {
 		value = float64(i.AsInt)
 	}
 	point := intervals.Point{Metric: name, Start: int64(p.StartTimeUnixNano), End: int64(p.TimeUnixNano), Exemplars: wantExemplars(p.Exemplars)}
-	if !wantIdentity(&point, p.Attributes) || !(value >= 0 && value <= 1<<53 && value == math.Floor(value)) {
+	named := wantIdentity(&point, p.Attributes)
+	count := name != outcome.MetricValues || point.Measure == "of"
+	if name == outcome.MetricEvents || name == outcome.MetricValues {
+		named = named && point.Event == "purchase"
+	}
+	if !named || count && !(value >= 0 && value <= 1<<53 && value == math.Floor(value)) || math.IsNaN(value-value) {
 		w.rejected++
 		return
 	}
-	point.Count = uint64(value)
+	if count {
+		point.Count = uint64(value)
+	} else {
+		point.Value = value
+	}
 	w.points = append(w.points, describe(&point))
 }
 
@@ -211,6 +224,10 @@ func wantIdentity(p *intervals.Point, list []*common.KeyValue) bool {
 			p.Arm = value
 		case "seatrial.unit.state":
 			p.UnitState = value
+		case "seatrial.event.name":
+			p.Event = value
+		case "seatrial.measure":
+			p.Measure = value
 		}
 	}
 	named := p.Trial != "" && p.Version != "" && (p.Arm == "treatment" || p.Arm == "control")
@@ -247,7 +264,7 @@ func describeBuckets(p *intervals.Point, buckets map[int]uint64) string {
 			delete(buckets, k)
 		}
 	}
-	text := fmt.Sprint(p.Metric, p.Trial, p.Version, p.Arm, p.UnitState, p.Start, p.End, p.Count, p.Latency.Zero, p.Latency.Sum, buckets)
+	text := fmt.Sprint(p.Metric, p.Trial, p.Version, p.Arm, p.UnitState, p.Event, p.Measure, p.Start, p.End, p.Count, p.Value, p.Latency.Zero, p.Latency.Sum, buckets)
 	for _, e := range p.Exemplars {
 		text += fmt.Sprint(" ", e.TraceID, e.SpanID, e.Seconds)
 	}
