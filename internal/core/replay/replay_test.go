@@ -189,7 +189,11 @@ func TestLostAndForeignEntries(t *testing.T) {
 	h.changes = []Change{{Revision: 1, State: s}}
 	for i := range 3 {
 		at := epoch.Add(time.Duration(i+1) * 15 * time.Second)
-		iv := outcome.Interval{Seq: i + 1, From: at.Add(-15 * time.Second), To: at, Treatment: outcome.Arm{Requests: 100, AtRiskUnits: 10, NewUnits: 10}, Control: outcome.Arm{Requests: 100, AtRiskUnits: 10, NewUnits: 10}}
+		arm := outcome.Arm{Requests: 100, AtRiskUnits: 10, NewUnits: 10}
+		for range 100 {
+			arm.Latency.Record(0.02)
+		}
+		iv := outcome.Interval{Seq: i + 1, From: at.Add(-15 * time.Second), To: at, Treatment: arm, Control: arm.Clone()}
 		s, _ = trial.Next(h.spec, s, trial.IntervalClosed{Interval: iv})
 		kept := stored(s)
 		h.rows = append(h.rows, Row{Interval: iv, State: &kept})
