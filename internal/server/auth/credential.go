@@ -24,10 +24,14 @@ type credential struct {
 func (c credential) isSession() bool { return strings.HasPrefix(c.secret, sessionPrefix) }
 
 // credentialOf reads the header Authorization or X-API-Key, else the session cookie. A browser
-// adds the cookie by itself, so an explicit header goes first.
+// adds the cookie by itself, so an explicit header goes first. With Basic the token is the password,
+// whatever the user's name: tools that can only be given a URL send that for https://any:TOKEN@host.
 func credentialOf(r *http.Request) (credential, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, secret, _ := strings.Cut(header, " ")
+		if _, password, ok := r.BasicAuth(); ok {
+			scheme, secret = "Bearer", password
+		}
 		if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" || len(secret) > maxSecret {
 			return credential{}, unauthenticated(`the header Authorization is not understood: write it as "Bearer <token>"`)
 		}

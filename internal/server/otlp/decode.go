@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/seatrial/seatrial/internal/server/cohorts"
 	"github.com/seatrial/seatrial/internal/server/traces"
 )
 
@@ -36,7 +37,10 @@ const (
 )
 
 // resource is what is kept of a resource.
-type resource struct{ service, instance string }
+type resource struct {
+	service, instance string
+	from              *cohorts.Resource // nil unless a trial compares what it sends
+}
 
 // builder holds what both encodings share: limits, arenas and the count of what was rejected.
 // Decoded strings are parts of the text of the body, so one request is a handful of
@@ -52,6 +56,8 @@ type builder struct {
 
 	rejected int
 	reason   string // of the first rejection
+
+	stock *stock
 }
 
 func newBuilder() builder { return builder{values: maxValues} }
@@ -114,6 +120,7 @@ func (b *builder) resource() resource {
 			r.instance = clip(b.attrs[i].Value.Str(), maxName)
 		}
 	}
+	r.from = b.origin(r.service)
 	return r
 }
 
@@ -158,6 +165,7 @@ func (b *spanBuilder) finish(d *draft, r resource) {
 	}
 	span.Dropped = d.dropped + b.dropped
 	b.spans = append(b.spans, span)
+	b.offer(r)
 }
 
 // kindOf keeps the known kinds; a number from the future is "unspecified".

@@ -431,21 +431,24 @@ func (b *builder) jsonLeaves(c *cursor, groups, scopes, leaves string, leaf func
 			r := b.jsonResource(c)
 			for field := range c.fields() {
 				if field == scopes {
-					jsonScopes(c, leaves, func(c *cursor) { leaf(c, r) })
+					jsonScopes(c, leaves, func(c *cursor, scope cursor) {
+						leaf(c, b.within(r, scope.pos, func() string { return jsonScope(scope) }))
+					})
 				}
 			}
 		}
 	}
 }
 
-func jsonScopes(c *cursor, leaves string, leaf func(*cursor)) {
+func jsonScopes(c *cursor, leaves string, leaf func(c *cursor, scope cursor)) {
 	for range c.elements() {
+		scope := *c
 		for field := range c.fields() {
 			if field != leaves {
 				continue
 			}
 			for range c.elements() {
-				leaf(c)
+				leaf(c, scope)
 			}
 		}
 	}

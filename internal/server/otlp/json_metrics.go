@@ -20,9 +20,12 @@ func (b *pointBuilder) jsonMetric(c *cursor, r resource) {
 		switch field {
 		case "name":
 			head.name = c.str()
+		case "unit":
+			head.unit = c.str()
 		case "gauge", "sum", "histogram", "exponentialHistogram", "summary":
 			if c.peek() != 'n' { // null
 				head.sum, head.histogram = field == "sum", field == "exponentialHistogram"
+				head.explicit = field == "histogram"
 				data = *c
 			}
 		}
@@ -68,9 +71,12 @@ func (b *pointBuilder) jsonPoints(head *metric, c *cursor) {
 		for range c.elements() {
 			b.begin()
 			var raw rawPoint
-			if head.histogram {
+			switch {
+			case head.histogram:
 				b.jsonHistogram(c, &raw)
-			} else {
+			case head.explicit:
+				b.jsonExplicit(c, &raw)
+			default:
 				b.jsonNumber(c, &raw)
 			}
 			if c.err == nil {

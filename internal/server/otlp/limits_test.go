@@ -169,7 +169,7 @@ func TestSeriesKey(t *testing.T) {
 			if len(list) > 1 {
 				list = rapid.Permutation(list).Draw(t, label)
 			}
-			return seriesKey(&metric{resource: resource{i.service, i.instance}, name: i.metric}, list)
+			return seriesKey(&metric{resource: resource{service: i.service, instance: i.instance}, name: i.metric}, list)
 		}
 		a, b := gen.Draw(t, "a"), gen.Draw(t, "b")
 		same := fmt.Sprint(a) == fmt.Sprint(b) // maps print in order

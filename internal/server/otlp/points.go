@@ -49,6 +49,7 @@ type pointBuilder struct {
 
 	sightings []sighting
 	counts    []uint64
+	bounds    []float64 // scratch, as counts
 }
 
 // metric is what applies to all points of a metric.
@@ -59,6 +60,8 @@ type metric struct {
 	monotonic   bool
 	histogram   bool // an exponential histogram
 	sum         bool
+	explicit    bool   // a histogram with explicit bounds, which only stock SDKs send
+	unit        string // read for those only
 }
 
 // fault says why no point of the metric can be taken, "" if they can.
@@ -81,6 +84,9 @@ func (m *metric) fault() string {
 
 // admit reports whether the points of a metric are to be read; if not, it counts them.
 func (b *pointBuilder) admit(m *metric, points int) bool {
+	if m.ofStock() {
+		return b.admitStock(m, points)
+	}
 	if !wanted(m.name) {
 		b.ignored += points
 		return false
@@ -123,7 +129,8 @@ type rawPoint struct {
 	scale      int64
 	zero       uint64
 	positive   rawBuckets
-	negative   uint64 // values below zero, which no duration has
+	bounds     []float64 // explicit ones
+	negative   uint64    // values below zero, which no duration has
 	exemplars  []outcome.Exemplar
 }
 
@@ -143,6 +150,10 @@ func (b *pointBuilder) finish(m *metric, raw *rawPoint) {
 	}
 	if m.name == outcome.MetricSeen {
 		b.seen(raw)
+		return
+	}
+	if m.ofStock() {
+		b.finishStock(m, raw)
 		return
 	}
 	p := intervals.Point{Metric: m.name, Start: int64(raw.start), End: int64(raw.end), Exemplars: raw.exemplars}

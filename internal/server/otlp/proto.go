@@ -244,20 +244,21 @@ func (b *builder) protoResource(m message) (resource, bool) {
 }
 
 // eachLeaf calls leaf for field 2 of field 2 of a message: the spans or metrics in their scopes.
-func eachLeaf(m message, leaf func(message)) (ok bool) {
+func eachLeaf(m message, leaf func(part, scope message)) (ok bool) {
 	for tag, more := m.next(); more; tag, more = m.next() {
 		if tag != 2<<3|length {
 			m.skip(tag)
 			continue
 		}
 		scope := m.sub()
+		whole := scope
 		for tag, more := scope.next(); more; tag, more = scope.next() {
 			if tag != 2<<3|length {
 				scope.skip(tag)
 				continue
 			}
 			if part := scope.sub(); !part.bad {
-				leaf(part)
+				leaf(part, whole)
 			}
 		}
 		if scope.bad {

@@ -12,7 +12,9 @@ import (
 func (b *pointBuilder) protoMetrics(body []byte) bool {
 	return eachGroup(body, func(group message) bool {
 		r, ok := b.protoResource(group)
-		return ok && eachLeaf(group, func(part message) { b.protoMetric(part, r) })
+		return ok && eachLeaf(group, func(part, scope message) {
+			b.protoMetric(part, b.within(r, scope.pos, func() string { return protoScope(scope) }))
+		})
 	})
 }
 
@@ -34,9 +36,12 @@ func (b *pointBuilder) protoMetric(m message, r resource) {
 		switch tag {
 		case 1<<3 | length:
 			head.name = m.str()
+		case 3<<3 | length:
+			head.unit = m.str()
 		case fieldGauge<<3 | length, fieldSum<<3 | length, fieldHistogram<<3 | length,
 			fieldExpHistogram<<3 | length, fieldSummary<<3 | length:
 			head.sum, head.histogram = tag>>3 == fieldSum, tag>>3 == fieldExpHistogram
+			head.explicit = tag>>3 == fieldHistogram
 			data = m.sub()
 		default:
 			m.skip(tag)
@@ -82,8 +87,11 @@ func (b *pointBuilder) protoPoints(head *metric, m message) {
 		var raw rawPoint
 		point := m.sub()
 		read := b.protoNumber
-		if head.histogram {
+		switch {
+		case head.histogram:
 			read = b.protoHistogram
+		case head.explicit:
+			read = b.protoExplicit
 		}
 		if !read(point, &raw) {
 			b.reject(1, reasonPoint)

@@ -4,7 +4,7 @@ package otlp
 func (b *spanBuilder) protoTraces(body []byte) bool {
 	return eachGroup(body, func(group message) bool {
 		r, ok := b.protoResource(group)
-		return ok && eachLeaf(group, func(span message) { b.protoSpan(span, r) })
+		return ok && eachLeaf(group, func(span, _ message) { b.protoSpan(span, r) })
 	})
 }
 

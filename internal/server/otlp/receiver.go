@@ -48,6 +48,8 @@ type Config struct {
 	Outcomes Outcomes
 	Traces   Traces
 	Usage    Usage
+	// Cohorts gets what stock SDKs send about requests; nil: nobody wants it.
+	Cohorts Cohorts
 	// MaxBody bounds one body in bytes, both as sent and decompressed. Default 16 MiB, at most
 	// 64 MiB. Larger bodies are refused with 413.
 	MaxBody int64
@@ -160,12 +162,14 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, take func([
 
 func (r *Receiver) takeTraces(body []byte, enc encoding) (taken, error) {
 	b := spanBuilder{builder: newBuilder()}
+	b.stock = r.stock(true)
 	if err := enc.decode(body, b.protoTraces, b.jsonTraces); err != nil {
 		return taken{}, err
 	}
 	if r.cfg.Traces != nil && len(b.spans) > 0 {
 		r.cfg.Traces.Add(b.spans)
 	}
+	b.stock.give(r.cfg.Cohorts)
 	r.stats.spans.Add(uint64(len(b.spans)))
 	r.stats.rejectedSpans.Add(uint64(b.rejected))
 	return taken{b.rejected, b.reason, "rejectedSpans"}, nil
@@ -173,12 +177,14 @@ func (r *Receiver) takeTraces(body []byte, enc encoding) (taken, error) {
 
 func (r *Receiver) takeMetrics(body []byte, enc encoding) (taken, error) {
 	b := pointBuilder{builder: newBuilder()}
+	b.stock = r.stock(false)
 	if err := enc.decode(body, b.protoMetrics, b.jsonMetrics); err != nil {
 		return taken{}, err
 	}
 	if r.cfg.Outcomes != nil && len(b.points) > 0 {
 		r.cfg.Outcomes.AddOutcomes(b.points)
 	}
+	b.stock.give(r.cfg.Cohorts)
 	if r.cfg.Usage != nil {
 		for i := range b.sightings {
 			r.cfg.Usage.Seen(b.sightings[i].flag, b.sightings[i].variant)
