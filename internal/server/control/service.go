@@ -31,6 +31,8 @@ type Config struct {
 	Lists Lists
 	// Usage tells when flags were evaluated, for StaleFlags. Nil: nobody knows.
 	Usage Usage
+	// Sources checks plans whose guardrails pull their counts. Nil: such plans are refused.
+	Sources Sources
 	// WindowChanges and WindowBytes bound the deltas kept for streams that resume. Both bounds
 	// hold; defaults 16 384 changes and 16 MiB of changed values. Negative: keep none.
 	WindowChanges int

@@ -66,8 +66,12 @@ func (s *Service) GetTrial(name string) (TrialEntry, error) {
 //
 // Errors: CodeInvalid with the places, CodeNotFound for the flag, CodeExists if the trial has
 // not ended, CodePrecondition if another trial runs on the flag, the flag is disabled, a rule of
-// the flag leaves nobody to try it on, or (goal survive) another survive trial runs.
+// the flag leaves nobody to try it on, (goal survive) another survive trial runs, or a guardrail
+// asks for a source of metrics that is not there.
 func (s *Service) StartTrial(ctx context.Context, spec trial.Spec, o WriteOptions) (TrialEntry, error) {
+	if err := s.checkSources(ctx, spec); err != nil {
+		return TrialEntry{}, err
+	}
 	return s.putTrial(ctx, spec.Name, o, write{verb: "start trial", input: []any{spec}, plan: func(p *projection) (plan, error) {
 		e := entity{KindTrial, spec.Name}
 		before := p.trials[spec.Name]

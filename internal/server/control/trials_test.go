@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -397,4 +398,26 @@ func TestPromotionNeedsRoomForItsRule(t *testing.T) {
 	must[control.TrialEntry](t)(r.StartTrial(t.Context(), rollout("t", "f", audience), ana))
 	_, err = r.PutFlag(t.Context(), boolFlag("f", rules(flag.MaxRules)), ana)
 	wantCode(t, err, control.CodePrecondition, "leave one free")
+}
+
+// checker answers for a source of metrics.
+type checker struct{ err error }
+
+func (c checker) Check(context.Context, trial.Spec) ([]string, error) { return []string{"quiet"}, c.err }
+
+func TestPlansWithQueriesNeedASource(t *testing.T) {
+	pulled := rollout("t", "f")
+	pulled.Guardrails = []trial.Guardrail{{Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Relative: 0.2, Absolute: 0.001, Prometheus: &trial.PromSource{
+		Treatment: trial.PromCounters{Total: "a", Bad: "b"}, Control: trial.PromCounters{Total: "c", Bad: "d"},
+	}}}
+	r := newRig(t)
+	must[control.FlagEntry](t)(r.CreateFlag(t.Context(), boolFlag("f"), ana))
+	_, err := r.StartTrial(t.Context(), pulled, ana)
+	wantCode(t, err, control.CodePrecondition, "--prometheus-url")
+	_, err = r.open(control.Config{Sources: checker{errors.New("guardrail errors, treatment, total: parse error")}}).StartTrial(t.Context(), pulled, ana)
+	wantCode(t, err, control.CodeInvalid, "parse error")
+	started := must[control.TrialEntry](t)(r.open(control.Config{Sources: checker{}}).StartTrial(t.Context(), pulled, ana))
+	if started.State.Phase != trial.PhaseRunning {
+		t.Errorf("started as %+v", started.State)
+	}
 }
