@@ -1,17 +1,21 @@
 package simulation
 
-import "math"
+import (
+	"math"
 
-// asymptotic is the one-sided asymptotic confidence sequence for a difference of means, pooled
-// over all intervals (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit
-// theory", arXiv:2103.06476, and its one-sided form in GrowthBook). It is narrowest at size
-// observations; the rows tune it to the middle of the time that is watched.
-type asymptotic struct {
-	size               float64
+	"github.com/seatrial/seatrial/internal/core/evidence"
+)
+
+// middleMinutes is what the asymptotic rows are tuned to: the middle of the time that is watched.
+const middleMinutes = watchMinutes / 2
+
+// pooled is the one-sided asymptotic confidence sequence for a difference of means (Waudby-Smith,
+// Arbour, Sinha, Kennedy and Ramdas, Ann. Statist. 52, 2024), with one mean for each arm over all
+// intervals. Seatrial does not do so: see what it makes of a ramp.
+type pooled struct {
+	lambda             float64
 	treatment, control moments
 }
-
-const middleMinutes = watchMinutes / 2
 
 type moments struct{ n, sum, squares float64 }
 
@@ -28,56 +32,60 @@ func (m *moments) variance() float64 {
 }
 
 // fires tells whether the difference is over 0 at level alpha.
-func (a *asymptotic) fires(alpha float64) bool {
-	t := a.treatment.n + a.control.n
-	if a.size == 0 {
-		a.size = middleMinutes * t
-	}
-	if a.treatment.n == 0 || a.control.n == 0 {
+func (p *pooled) fires(alpha float64) bool {
+	n := p.treatment.n + p.control.n
+	if p.treatment.n == 0 || p.control.n == 0 {
 		return false
 	}
-	deviation := math.Sqrt(a.treatment.variance()+a.control.variance()) * math.Sqrt(t)
-	difference := a.treatment.sum/a.treatment.n - a.control.sum/a.control.n
-	return deviation > 0 && difference > deviation*asymptoticWidth(t, a.size, alpha)
-}
-
-// asymptoticWidth is the one-sided half width for unit variance after t observations, when it is
-// tuned to size.
-func asymptoticWidth(t, size, alpha float64) float64 {
-	rho2 := asymptoticTuning(2*alpha) / size
-	v := t*rho2 + 1
-	return math.Sqrt(2 * v / (t * t * rho2) * math.Log1p(math.Sqrt(v)/(2*alpha)))
-}
-
-// asymptoticTuning is ρ²·t* of the narrowest sequence at t*.
-func asymptoticTuning(alpha float64) float64 {
-	return -2*math.Log(alpha) + math.Log(1-2*math.Log(alpha))
-}
-
-// score is the stratified score test under a normal mixture: the bad events of the treatment less
-// those expected of its share, interval by interval, which is the log-rank statistic. The mixture
-// is tuned to the variance that is expected in the middle of the time that is watched.
-type score struct{ sum, variance, lambda float64 }
-
-func (s *score) add(o *observation) {
-	c := o.counts
-	n := float64(c.X + c.Y)
-	share := float64(c.Mc) / float64(c.Mc+c.Mb)
-	if s.lambda == 0 {
-		middle := middleMinutes * o.share * (1 - o.share) * baseErrors * float64(c.Mc+c.Mb)
-		s.lambda = middle / asymptoticTuning(2*alpha)
+	if p.lambda == 0 {
+		p.lambda = evidence.MixtureScale(middleMinutes*n, 2*alpha)
 	}
-	s.sum += float64(c.X) - share*n
-	s.variance += share * (1 - share) * n
+	deviation := math.Sqrt((p.treatment.variance() + p.control.variance()) * n) // of one observation
+	difference := p.treatment.sum/p.treatment.n - p.control.sum/p.control.n
+	return deviation > 0 && difference*n > deviation*evidence.UpperMixtureBoundary(n, p.lambda, alpha)
 }
 
-func (s *score) fires(alpha float64) bool {
-	v := s.variance + s.lambda
-	return s.sum >= math.Sqrt(2*v*math.Log1p(math.Sqrt(v/s.lambda)/(2*alpha)))
+func startPooled() rule {
+	var p pooled
+	return func(_ *repetition, o *observation) bool {
+		c := o.counts
+		p.treatment.add(c.Mc, float64(c.X), float64(c.X))
+		p.control.add(c.Mb, float64(c.Y), float64(c.Y))
+		return p.fires(alpha)
+	}
 }
 
-// bandWidth is the half width of the uniform band for a distribution function after t values
-// (Howard and Ramdas, "Sequential estimation of quantiles", Bernoulli 28, 2022, Theorem 2).
-func bandWidth(t, alpha float64) float64 {
-	return 0.85 * math.Sqrt((math.Log(math.Log(math.E*t))+0.8*math.Log(1612/alpha))/t)
+func startPooledLatency() rule {
+	var p pooled
+	return func(_ *repetition, o *observation) bool {
+		t, c := &o.timings[0], &o.timings[1]
+		p.treatment.add(t.count, t.sum, t.squares)
+		p.control.add(c.count, c.sum, c.squares)
+		return p.fires(alpha)
+	}
+}
+
+func startPooledValues() rule {
+	var p pooled
+	return func(_ *repetition, o *observation) bool {
+		t, c := o.values[0], o.values[1]
+		p.treatment.add(t.N, t.Sum, t.SumSquares)
+		p.control.add(c.N, c.Sum, c.SumSquares)
+		return p.fires(alpha)
+	}
+}
+
+// startScore is the stratified score test, at the variance expected of the first interval's share.
+func startScore() rule {
+	var s evidence.Score
+	lambda := 0.0
+	return func(_ *repetition, o *observation) bool {
+		c := o.counts
+		if lambda == 0 {
+			events := middleMinutes * baseErrors * float64(c.Mc+c.Mb)
+			lambda = evidence.MixtureScale(o.share*(1-o.share)*events, 2*alpha)
+		}
+		s.Add(c)
+		return s.LogHarm(lambda) >= math.Log(1/alpha)
+	}
 }

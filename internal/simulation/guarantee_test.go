@@ -13,11 +13,13 @@ var healthy = []struct {
 	columns []string
 	reps    int
 }{
-	{"errors-5", []string{"A/A 0.5%", "A/A 2%", "A/A incident"}, 400},
-	{"errors-50", []string{"A/A 0.5%", "A/A 2%", "A/A incident"}, 400},
+	{"errors-5", []string{"A/A 0.5%", "A/A 2%", "A/A incident"}, 300},
+	{"errors-50", []string{"A/A 0.5%", "A/A 2%", "A/A incident"}, 300},
 	{"ramp", []string{"A/A drift", "A/A 0.5%"}, 400},
 	{"low-traffic", []string{"A/A at 5%", "A/A at 50%"}, 400},
-	{"clustered", []string{"5% share", "50% share"}, 100},
+	{"clustered", []string{"5% share", "50% share"}, 60},
+	{"throughput", []string{"A/A at 5%", "A/A at 50%"}, 400},
+	{"values", []string{"A/A at 5%", "A/A at 50%", "A/A drift"}, 60},
 }
 
 // levels are the levels at which Seatrial's rows fire.
@@ -34,6 +36,30 @@ func TestHealthyCanariesAreLeftAlone(t *testing.T) {
 			for column, cell := range cells[key] {
 				quiet(t, describe(h.table, column, key), cell, level)
 			}
+		}
+	}
+}
+
+// At the border of a tolerance both directions keep their level: what is just tolerable is rolled
+// back, and what is just intolerable called safe, no more often than they say.
+func TestBordersKeepTheirLevels(t *testing.T) {
+	errors := table(t, "errors-50")
+	errors.columns = append(errors.columns, worse(requestsMinute, constant(0.5), 0.006).column("0.6%")) // 1.2 times, and 0.1 points more
+	level := map[string]float64{"S-harm": rollBackAlpha, "S-safe": alpha, "S-breach": alpha}
+	for _, c := range []struct {
+		from   Table
+		column string
+		keys   []string
+		reps   int
+	}{
+		{errors, "0.6%", []string{"S-harm", "S-safe"}, 400},
+		{table(t, "throughput"), "5% at 50%", []string{"S-harm", "S-safe"}, 400},
+		{table(t, "values"), "5% at 50%", []string{"S-harm", "S-safe"}, 60},
+		{table(t, "limit"), "1%", []string{"S-breach"}, 400},
+	} {
+		cells := draw(t, c.from, []string{c.column}, pick(t, c.from, c.keys...), c.reps)
+		for _, key := range c.keys {
+			quiet(t, describe(c.from.Name, c.column, key), cells[key][c.column], level[key])
 		}
 	}
 }

@@ -27,7 +27,7 @@ func latencyRows() []row {
 		{key: "L-v1", name: "mean of e over p50, p75 (Turner), p90, p95, p99 (relative rate)", start: startBounds},
 		{key: "L-v2", name: "relative rate over p99 only", start: startLastBound},
 		{key: "L-v3", name: "uniform bands of both arms", start: startBands},
-		{key: "L-v4", name: "asymptotic sequence on the mean", start: startMeanSequence},
+		{key: "L-v4", name: "asymptotic sequence on the mean", start: startPooledLatency},
 		latencyGuardRow("S-hold", "Seatrial, alarm that holds: any harm at a bound", (*evidence.Guard).LogAnyHarm, mean, alpha),
 		latencyGuardRow("S-harm", "Seatrial, harm beyond 1.2x and +0.5 pp, level .01: roll-back", (*evidence.Guard).LogHarm, mean, rollBackAlpha),
 		latencyGuardRow("S-safe", "Seatrial, safe at every bound", (*evidence.Guard).LogNoWorse, least, alpha),
@@ -115,7 +115,7 @@ func startBands() rule {
 		treatment.add(&o.timings[0])
 		control.add(&o.timings[1])
 		n, m := float64(treatment.count), float64(control.count)
-		width := bandWidth(n, alpha/2) + bandWidth(m, alpha/2)
+		width := evidence.BandHalfWidth(treatment.count, alpha/2) + evidence.BandHalfWidth(control.count, alpha/2)
 		var above, aboveControl uint64
 		for k := buckets - 1; k > 0; k-- {
 			above, aboveControl = above+treatment.buckets[k], aboveControl+control.buckets[k]
@@ -124,16 +124,6 @@ func startBands() rule {
 			}
 		}
 		return false
-	}
-}
-
-func startMeanSequence() rule {
-	var a asymptotic
-	return func(_ *repetition, o *observation) bool {
-		t, c := &o.timings[0], &o.timings[1]
-		a.treatment.add(t.count, t.sum, t.squares)
-		a.control.add(c.count, c.sum, c.squares)
-		return a.fires(alpha)
 	}
 }
 

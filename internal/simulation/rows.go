@@ -32,7 +32,7 @@ func errorRows() []row {
 		processRow("v-c", "Turner, H0 difference <= 0", func() process { return difference(evidence.NewHarmDifference(0)) }),
 		processRow("v-d", "Turner, H0 difference <= 0.1 pp", func() process { return difference(evidence.NewHarmDifference(0.001)) }),
 		{key: "v-e", name: "one arm against a limit of 1%", start: startOneSample},
-		{key: "v-f", name: "asymptotic sequence, pooled difference > 0", start: startAsymptotic},
+		{key: "v-f", name: "asymptotic sequence, pooled difference > 0", start: startPooled},
 		processRow("P1", "promote: ratio < 1.2 proven", func() process { return rate(evidence.NewNoWorseRate(1.2)) }),
 		processRow("P2", "promote: ratio < 1.5 proven", func() process { return rate(evidence.NewNoWorseRate(1.5)) }),
 		processRow("P3", "promote: difference < 0.5 pp proven", func() process { return difference(evidence.NewNoWorseDifference(0.005)) }),
@@ -129,32 +129,6 @@ func (rep *repetition) weigh(c evidence.Counts) *evidence.Guard {
 		rep.guarded = rep.interval
 	}
 	return rep.guard
-}
-
-func startOneSample() rule {
-	e := oneSample{p0: 0.01}
-	return func(_ *repetition, o *observation) bool {
-		e.add(o.counts.X, o.counts.Mc)
-		return e.logE() >= math.Log(1/alpha)
-	}
-}
-
-func startAsymptotic() rule {
-	var a asymptotic
-	return func(_ *repetition, o *observation) bool {
-		c := o.counts
-		a.treatment.add(c.Mc, float64(c.X), float64(c.X))
-		a.control.add(c.Mb, float64(c.Y), float64(c.Y))
-		return a.fires(alpha)
-	}
-}
-
-func startScore() rule {
-	var s score
-	return func(_ *repetition, o *observation) bool {
-		s.add(o)
-		return s.fires(alpha)
-	}
 }
 
 // startFine is the relative rate over the finer grid exp(0.05·k), k = 1..40.

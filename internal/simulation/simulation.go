@@ -69,13 +69,14 @@ type rule func(rep *repetition, o *observation) bool
 
 // observation is what one interval showed.
 type observation struct {
-	counts   evidence.Counts    // bad events of exposures
-	share    float64            // of the treatment by assignment
-	seconds  float64            // sum of the treatment's latencies
-	timings  [2]timings         // treatment, control
-	first    evidence.Counts    // first bad event of each unit, of units at risk
-	newUnits [2]uint64          // treatment, control
-	several  [6]evidence.Counts // of several guardrails
+	counts   evidence.Counts     // bad events of exposures
+	share    float64             // of the treatment by assignment
+	seconds  float64             // sum of the treatment's latencies
+	timings  [2]timings          // treatment, control
+	first    evidence.Counts     // first bad event of each unit, of units at risk
+	newUnits [2]uint64           // treatment, control
+	several  [6]evidence.Counts  // of several guardrails
+	values   [2]evidence.Moments // treatment, control
 }
 
 // repetition is one draw of a column, with what rows share.
@@ -212,5 +213,5 @@ func (t *Table) result(fired [][][]uint16) Result {
 
 // Tables are all tables that can be drawn, in the order of the reference.
 func Tables() []Table {
-	return slices.Concat(errorTables(), latencyTables(), rampTables(), []Table{lowTraffic()}, userTables(), []Table{severalTable(), planTable()})
+	return slices.Concat(errorTables(), latencyTables(), rampTables(), []Table{lowTraffic()}, userTables(), []Table{severalTable(), throughputTable(), valueTable(), limitTable(), planTable()})
 }
