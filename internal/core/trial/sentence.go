@@ -110,7 +110,7 @@ func (s *State) watchedSentence(spec *Spec) string {
 	if s.NoData > 0 && time.Duration(s.NoData)*time.Duration(spec.Interval) >= time.Duration(spec.Watch) {
 		return "Promoted, but not watched: no outcomes arrived in " + spec.Watch.String() + "."
 	}
-	return "Promoted and watched for " + spec.Watch.String() + " without a catastrophe, and not worse than the control was before."
+	return "Promoted and watched for " + spec.Watch.String() + " without a catastrophe; at the end it is not worse than the control was before."
 }
 
 func (s *State) watchAlarmSentence(spec *Spec, i int) string {
