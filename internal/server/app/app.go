@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/prometheus"
 )
 
 // Server is a control plane that runs. All methods are safe for concurrent use.
@@ -26,6 +27,7 @@ type Server struct {
 	url     string
 
 	environments environments
+	sources      *prometheus.Source // nil without Prometheus
 	doors        doors
 	listeners    []*bounded // the first is the server's; the others serve the same
 	http         *http.Server
@@ -45,6 +47,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, started: time.Now(), stopped: make(chan struct{})}
+	if s.sources, err = cfg.sources(); err != nil {
+		return nil, err
+	}
 	s.environments.server = s
 	if err = s.environments.open(ctx); err != nil {
 		return nil, err

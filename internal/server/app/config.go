@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/server/prometheus"
 )
 
 // Config is what a server needs. DataDir is required, and Addr or Listener.
@@ -38,6 +39,8 @@ type Config struct {
 	// WebhookAllow are networks that webhooks may call although they are not on the internet. A
 	// Local server may call its own machine.
 	WebhookAllow []netip.Prefix
+	// Prometheus is where guardrails pull counts from. Without a URL there is none.
+	Prometheus Prometheus
 	// Environment names the flag set. Default "default".
 	Environment string
 	// Logger gets what operators should know. Default: discard.
@@ -58,6 +61,9 @@ type Config struct {
 	// MaxConnections bounds the open connections; further ones wait. Default 12 000.
 	MaxConnections int
 }
+
+// Prometheus says where a Prometheus server is and how to ask it.
+type Prometheus = prometheus.Config
 
 // check fills in defaults and refuses what makes no sense, as a whole.
 func (c Config) check() (Config, error) {
@@ -115,6 +121,16 @@ func (c Config) withDefaults() Config {
 		c.MaxConnections = 12_000
 	}
 	return c
+}
+
+// sources gives the source of pulled counts; nil without one.
+func (c Config) sources() (*prometheus.Source, error) {
+	if c.Prometheus.URL == "" {
+		return nil, nil
+	}
+	p := c.Prometheus
+	p.Logger = c.Logger
+	return prometheus.New(p)
 }
 
 func loopback(host string) bool {

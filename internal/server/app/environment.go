@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seatrial/seatrial/internal/server/auth"
+	"github.com/seatrial/seatrial/internal/server/cohorts"
 	"github.com/seatrial/seatrial/internal/server/console"
 	"github.com/seatrial/seatrial/internal/server/control"
 	"github.com/seatrial/seatrial/internal/server/controller"
@@ -31,6 +32,7 @@ type environment struct {
 	lists    *lists.Service
 	usage    *usage.Store
 	outcomes *intervals.Accumulator
+	cohorts  *cohorts.Tracker
 	traces   *traces.Store
 	receiver *otlp.Receiver
 	hub      *stream.Hub
@@ -66,9 +68,11 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 	}()
 	loader := lists.NewLoader(lists.LoaderConfig{Blobs: e.store, Logger: s.cfg.Logger})
 	e.usage = usage.New()
-	e.service, err = control.New(ctx, control.Config{
-		Log: e.store, Journal: e.store, Environment: name, Lists: loader, Usage: e.usage, Logger: s.cfg.Logger,
-	})
+	service := control.Config{Log: e.store, Journal: e.store, Environment: name, Lists: loader, Usage: e.usage, Logger: s.cfg.Logger}
+	if s.sources != nil {
+		service.Sources = s.sources
+	}
+	e.service, err = control.New(ctx, service)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +81,8 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 		return nil, err
 	}
 	e.outcomes = intervals.New(intervals.Limits{})
-	e.receiver = otlp.NewReceiver(otlp.Config{Outcomes: e.outcomes, Traces: e.traces, Usage: e.usage})
+	e.cohorts = cohorts.New(e.outcomes, cohorts.Limits{})
+	e.receiver = otlp.NewReceiver(otlp.Config{Outcomes: e.outcomes, Traces: e.traces, Usage: e.usage, Cohorts: e.cohorts})
 	e.hub = stream.New(stream.FromService(e.service), stream.Config{})
 	e.notifier = notify.New(notify.Config{
 		Changes: e.service, Cursors: e.store, Environment: name, BaseURL: s.cfg.PublicURL, Allow: s.cfg.WebhookAllow, Logger: s.cfg.Logger,
@@ -116,9 +121,12 @@ func (s *Server) run(e *environment) {
 	b.tended.Go(func() { e.service.RunSchedules(following) })
 	b.tended.Go(func() { e.lists.Run(following) })
 	b.tended.Go(func() { e.notifier.Run(following) })
-	decide := controller.New(controller.Config{
-		Trials: e.service, Outcomes: e.outcomes, Evidence: e.traces, Logger: s.cfg.Logger,
-	}, func() { e.weighed.Add(1) })
+	b.tended.Go(func() { e.cohorts.Run(following, e.service) })
+	parts := controller.Config{Trials: e.service, Outcomes: e.outcomes, Evidence: e.traces, Logger: s.cfg.Logger}
+	if s.sources != nil {
+		parts.Sources = s.sources
+	}
+	decide := controller.New(parts, func() { e.weighed.Add(1) })
 	go func() {
 		defer close(b.decided)
 		decide.Run(deciding)

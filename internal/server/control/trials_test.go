@@ -403,7 +403,9 @@ func TestPromotionNeedsRoomForItsRule(t *testing.T) {
 // checker answers for a source of metrics.
 type checker struct{ err error }
 
-func (c checker) Check(context.Context, trial.Spec) ([]string, error) { return []string{"quiet"}, c.err }
+func (c checker) Check(context.Context, trial.Spec) ([]string, error) {
+	return []string{"quiet"}, c.err
+}
 
 func TestPlansWithQueriesNeedASource(t *testing.T) {
 	pulled := rollout("t", "f")
