@@ -156,7 +156,10 @@ func refusals(rt route, hasBody bool) []string {
 	add(rt.method != "GET" && strings.HasPrefix(rt.path, v1+"/segments/{key}/list"), 409)
 	add(rt.conditional, 412)
 	add(rt.conditional && (rt.method == "PUT" || rt.method == "DELETE"), 428)
-	add(hasBody, 413, 415)
+	verdict := strings.Contains(rt.path, "/verdict")
+	add(verdict, 409) // of another verdict than the expected one
+	add(hasBody, 413)
+	add(hasBody && !(verdict && rt.need == viewer), 415) // where the body is ignored, so is its type
 	add(rt.path == v1+"/login", 401, 403, 429)
 	add(rt.path == "/login", 401, 429)
 	var list []string

@@ -90,6 +90,10 @@ func routes() []route {
 		{method: "POST", path: v1 + "/trials", need: editor, query: written, keyed: true, handle: (*call).startTrial},
 		{method: "GET", path: v1 + "/trials/{key}", need: viewer, handle: (*call).getTrial},
 		{method: "POST", path: v1 + "/trials/{key}/actions", need: editor, query: written, conditional: true, keyed: true, handle: (*call).commandTrial},
+		{method: "GET", path: v1 + "/trials/{key}/verdict", need: viewer, query: []string{"expect"}, handle: (*call).trialVerdict},
+		{method: "POST", path: v1 + "/trials/{key}/verdict", need: viewer, query: []string{"expect"}, handle: (*call).trialVerdict},
+		{method: "POST", path: v1 + "/verdicts", need: editor, query: []string{"expect", "retry"}, handle: (*call).ensureVerdict},
+		{method: "POST", path: v1 + "/verdicts/flagger", need: editor, query: []string{"expect"}, handle: (*call).flaggerVerdict},
 		{method: "GET", path: v1 + "/trials/{key}/intervals", need: viewer, query: []string{"limit", "cursor", "after", "attempt"}, handle: (*call).listIntervals},
 		{method: "GET", path: v1 + "/trials/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindTrial)},
 

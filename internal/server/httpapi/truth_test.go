@@ -85,6 +85,10 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 	v.see("POST", v1+"/trials/new-search/actions", `{"verb":"abort"}`, 200)
 	v.see("GET", v1+"/trials/new-search/history", "", 200)
 	v.see("POST", v1+"/trials", searchRun, 201)
+	v.see("GET", v1+"/trials/new-search/verdict", "", 200)
+	v.see("POST", v1+"/trials/new-search/verdict?expect=no_data", `{"name":"ignored"}`, 200)
+	v.see("POST", v1+"/verdicts", versions, 200)
+	v.see("POST", v1+"/verdicts/flagger", flagger("Progressing", "1"), 200)
 	v.see("POST", v1+"/halt?dryRun=true", "", 200)
 	v.see("POST", v1+"/halt", `{"reason":"enough","allEnvironments":true}`, 200)
 
