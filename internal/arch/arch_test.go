@@ -206,7 +206,7 @@ func hasKey[V any](m map[string]V, key string) bool { _, ok := m[key]; return ok
 var adapters = []string{
 	"internal/server/store/sqlite", "internal/server/httpapi", "internal/server/stream",
 	"internal/server/ofrep", "internal/server/otlp", "internal/server/traces", "internal/server/intervals", "internal/server/console",
-	"internal/server/flagd",
+	"internal/server/flagd", "internal/server/prometheus",
 }
 
 // between are the imports of one adapter by another that are meant, with the reason.
