@@ -227,7 +227,7 @@ func runUntilKilled(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, err := control.New(t.Context(), control.Config{Log: store, Journal: store})
+	service, err := control.New(t.Context(), control.Config{Log: store, Journal: store, Sources: anySource{}})
 	if err != nil {
 		t.Fatal(err)
 	}
