@@ -45,7 +45,7 @@ func TestEBHVector(t *testing.T) {
 // weights are Blame, and what it names is named only after an alarm of the weighted mean.
 func TestBlameWeightedIsClosedTesting(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		logs := rapid.SliceOfN(rapid.Float64Range(-8, 10), 1, 7).Draw(t, "logs")
+		logs := rapid.SliceOfN(rapid.OneOf(rapid.Float64Range(-8, 10), rapid.Float64Range(0, 4)), 1, 7).Draw(t, "logs")
 		weights := rapid.SliceOfN(rapid.SampledFrom([]float64{0, 0.1, 1, 2, 7, -1, math.NaN(), math.Inf(1)}), 0, 8).Draw(t, "weights")
 		alpha := rapid.SampledFrom([]float64{0.01, 0.05, 0.3}).Draw(t, "alpha")
 		named := BlameWeighted(logs, weights, alpha)
@@ -66,6 +66,19 @@ func TestBlameWeightedIsClosedTesting(t *testing.T) {
 			t.Fatalf("equal weights name %v, Blame %v", got, Blame(logs, alpha))
 		}
 	})
+}
+
+// A small weight cannot be blamed in the place of a large one.
+func TestBlameWeighsTheWeights(t *testing.T) {
+	logs := []float64{math.Log(30), math.Log(1.5)}
+	for _, v := range []struct {
+		weights []float64
+		want    []int
+	}{{[]float64{1, 1}, nil}, {[]float64{3, 1}, []int{0}}, {[]float64{0.1, 9}, nil}, {[]float64{1, 0}, []int{0}}, {[]float64{0, 1}, nil}, {nil, nil}} {
+		if got := BlameWeighted(logs, v.weights, 0.05); !slices.Equal(got, v.want) {
+			t.Errorf("weights %v: named %v, want %v", v.weights, got, v.want)
+		}
+	}
 }
 
 // everyWeightedSet reports whether the weighted mean of every set with j reaches the threshold.
@@ -239,13 +252,30 @@ func TestBitsAreFixed(t *testing.T) {
 	g := NewGuard(0.2, 0.001)
 	var ratio RatioSequence
 	var sample SampleRatio
+	var score Score
+	var bounded BoundedMean
+	means, flow, backstop := NewMeans(0.1, 0.5), NewFlow(0.05), NewBackstop(0.004)
+	share, split, difference := NewProportion(0.01), NewConstantSplit(0.25), NewDifferenceSequence(0.05)
 	for i := range uint64(200) {
 		c := Counts{X: i * i % 7, Mc: 300 + i, Y: i * i % 11, Mb: 900 + 3*i}
 		g.Add(c)
 		ratio.Add(c)
 		sample.Add(c.Mc, c.Mb, 0.25)
+		score.Add(c)
+		bounded.Add(float64(c.Y) / 10)
+		means.Add(Moments{40, float64(100 + c.X), float64(400 + 20*c.X)}, Moments{90, float64(220 + c.Y), float64(800 + 20*c.Y)})
+		flow.Add(c.Mc, c.Mb, 0.25)
+		backstop.Add(c.X, c.Mc)
+		share.Add(c.X, c.Mc)
+		split.Add(c.X, c.Y)
+		difference.Add(c)
 	}
-	data, err := json.Marshal([]any{g, ratio, sample})
+	low, high, estimate := ratio.Interval(0.05)
+	data, err := json.Marshal([]any{
+		g, ratio, sample, score, bounded, means, flow, backstop, share, split, difference,
+		g.LogHarm(), g.LogNoWorse(), g.LogAnyHarm(), low, high, estimate, means.LogHarm(), means.LogNoWorse(), flow.LogHarm(),
+		backstop.LogE(), share.LogAbove(0.01), split.LogNoWorse(1.2), QuantileLogE(0.9, 0, []uint64{5, 60, 3}, []uint64{50, 60, 9}),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +286,7 @@ func TestBitsAreFixed(t *testing.T) {
 	}
 }
 
-const wantBits = 0x4f38ac01b8986843
+const wantBits = 0x3fa0839b5532d16d
 
 // Property: the interval of a RatioSequence is the set of ratios that the definition gives, and
 // its estimate the ratio of greatest likelihood.
@@ -348,6 +378,73 @@ func TestRatioIntervalToSixDigits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Property: LateRate is the mixture over all beginnings, summed up naively in logs, also where the
+// evidence goes up and down by thousands.
+func TestLateRateIsTheMixtureOverBeginnings(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const r0 = 1.2
+		e := NewLateHarmRate(r0)
+		var logS [][latePoints]float64 // of each interval
+		for range rapid.IntRange(1, 12).Draw(t, "intervals") {
+			scale := rapid.SampledFrom([]uint64{1, 100, 10_000}).Draw(t, "scale")
+			c := drawCounts(t)
+			c.X, c.Y = c.X*scale, c.Y*scale
+			c.Mc, c.Mb = c.Mc*scale, c.Mb*scale
+			e.Add(c)
+			if v := e.LogE(); math.IsNaN(v) || e.scale < 0 {
+				t.Fatalf("ln E is %v in %+v", v, e)
+			}
+			if c.X+c.Y == 0 {
+				continue
+			}
+			var row [latePoints]float64
+			share := float64(c.Mc) / float64(c.Mc+c.Mb)
+			for k := range row {
+				u := 0.2 * float64(k+1)
+				row[k] = float64(c.X)*u - float64(c.X+c.Y)*math.Log((1-share+share*r0*math.Exp(u))/(1-share+share*r0))
+			}
+			logS = append(logS, row)
+		}
+		terms := []float64{-math.Log(float64(len(logS) + 1))}
+		for begin := range logS {
+			n := float64(begin + 1)
+			for k := range latePoints {
+				sum := -math.Log(n * (n + 1) * latePoints)
+				for _, row := range logS[begin:] {
+					sum += row[k]
+				}
+				terms = append(terms, sum)
+			}
+		}
+		// What once was less than e^-700 of the rest may be missing.
+		swing := 0.0
+		for _, row := range logS {
+			swing += max(slices.Max(row[:]), -slices.Min(row[:]))
+		}
+		got, want := e.LogE(), logSumExp(terms)
+		if off := got - want; off > 1e-9*max(1, math.Abs(want)) || swing < 600 && off < -1e-9*max(1, math.Abs(want)) {
+			t.Fatalf("ln E = %v, the mixture is %v", got, want)
+		}
+	})
+}
+
+// Evidence of thousands is not lost in an interval that speaks against it.
+func TestLateRateKeepsGreatEvidence(t *testing.T) {
+	e := NewLateHarmRate(1.2)
+	e.Add(Counts{X: 10_000, Mc: 1_000_000, Y: 1_000, Mb: 1_000_000})
+	before := e.LogE()
+	e.Add(Counts{X: 0, Mc: 1_000_000, Y: 400, Mb: 1_000_000})
+	if after := e.LogE(); before < 3000 || after < before-1500 || after > before-300 {
+		t.Errorf("ln E went from %v to %v", before, after)
+	}
+	for range 10_000 {
+		e.Add(Counts{X: 3, Mc: 1_000, Y: 2, Mb: 500})
+	}
+	if after := e.LogE(); after > 0 || after < -20 {
+		t.Errorf("ln E in the end is %v, want the reserve", after)
+	}
 }
 
 func TestStoredProcessesOfOtherRulesAreRefused(t *testing.T) {

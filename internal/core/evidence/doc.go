@@ -37,7 +37,8 @@
 // Estimates with intervals that hold at all times together, for display: [RatioSequence] for a
 // rate ratio, [DifferenceSequence] and [DifferenceOf] for a difference of shares,
 // [Proportion.Interval] for one share, [Means.Interval] for a difference of means (asymptotic),
-// [BoundedMean] for the mean of values in [0, 1], [BandHalfWidth] for a distribution function.
+// [BoundedMean] for the mean of values in [0, 1], [BandHalfWidth] for a distribution function. [QuantileLogE]
+// compares a quantile of two histograms.
 // Decide by the e-processes, show the intervals: an interval that excludes the tolerance and a
 // guard that has decided say the same, but not in the same minute.
 //

@@ -68,13 +68,15 @@ func twiceAtanh(s float64) float64 {
 	return float64(2*s) + float64(2*s*tail)
 }
 
-// ln is the natural logarithm of a normal positive x; 0 and below give -Inf.
+// ln is the natural logarithm of x; 0 and below give -Inf.
 func ln(x float64) float64 {
-	if !(x > 0) {
+	switch {
+	case !(x > 0):
 		return math.Inf(-1)
-	}
-	if math.IsInf(x, 1) {
+	case x > math.MaxFloat64:
 		return x
+	case x < 0x1p-1022: // not normal
+		return lnCarry(x*0x1p54, 0) - 54*math.Ln2 //exact: a power of two
 	}
 	return lnCarry(x, 0)
 }

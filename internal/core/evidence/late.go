@@ -14,6 +14,8 @@ const (
 	// lose digits.
 	lateMostBits  = 400
 	lateLeastBits = -200
+	// A factor beyond e^±lateExtreme in one interval is multiplied in logs.
+	lateExtreme = 300
 )
 
 // LateRate is [RelativeRate] for harm that begins late, such as at a share of the traffic that a
@@ -67,21 +69,37 @@ func (e *LateRate) Add(c Counts) {
 // weigh brings a part of the reserve into play and multiplies by S(r).
 func (e *LateRate) weigh(x, n float64, normalisers *[harmPoints]float64) {
 	var logS [latePoints]float64
-	top := math.Inf(-1)
+	extreme := false
 	for k := range logS {
 		at := 2*k + 1
 		logS[k] = float64(x*harmLogs[at]) - float64(n*normalisers[at])
-		top = max(top, logS[k])
+		extreme = extreme || logS[k] > lateExtreme || logS[k] < -lateExtreme
 	}
 	fresh := e.fresh()
-	shift := max(top-300, 0)
+	if extreme {
+		e.multiplyInLogs(&logS, fresh)
+		return
+	}
 	most := 0.0
 	for k, v := range e.inPlay {
-		e.inPlay[k] = float64((v + fresh) * exp(logS[k]-shift))
+		e.inPlay[k] = float64((v + fresh) * expNormal(logS[k]))
 		most = max(most, e.inPlay[k])
 	}
-	e.scale += shift
 	e.rescale(most)
+}
+
+// multiplyInLogs is for factors that would overflow. What is then less than e^-708 of the greatest
+// value is lost, which is on the safe side.
+func (e *LateRate) multiplyInLogs(logS *[latePoints]float64, fresh float64) {
+	top := -e.scale // the scale is never below 0
+	for k, v := range e.inPlay {
+		logS[k] += ln(v + fresh)
+		top = max(top, logS[k])
+	}
+	for k, v := range logS {
+		e.inPlay[k] = exp(v - top)
+	}
+	e.scale += top
 }
 
 // fresh is what comes into play at the next interval, counted from now on.

@@ -78,6 +78,9 @@ func (e *Recent) estimates() (treatment, control rate) {
 
 // halfStake is ln(½+½S) for ln S.
 func halfStake(logS float64) float64 {
+	if logS == 0 {
+		return 0
+	}
 	if logS > 0 {
 		return logS + ln(0.5+float64(0.5*exp(-logS)))
 	}

@@ -39,6 +39,26 @@ func TestDifferenceSequenceIsMadeOfSupermartingales(t *testing.T) {
 	})
 }
 
+// Property: with the arms exchanged everything is the opposite.
+func TestDifferenceSequenceIsSymmetric(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, swapped := NewDifferenceSequence(0.2), NewDifferenceSequence(0.2)
+		for _, c := range rapid.SliceOfN(rapid.Custom(drawCounts), 1, 6).Draw(t, "rows") {
+			s.Add(c)
+			swapped.Add(Counts{X: c.Y, Mc: c.Mb, Y: c.X, Mb: c.Mc})
+		}
+		for k := range s.above {
+			if other := swapped.below[differencePoints-1-k]; math.Abs(s.above[k]-other) > 1e-9*max(1, math.Abs(other)) {
+				t.Fatalf("difference %v: above %v, with the arms exchanged below %v", s.delta(k), s.above[k], other)
+			}
+		}
+		low, high, estimate := s.Interval(0.05)
+		if !(low <= high && low >= -1 && high <= 1 && math.Abs(estimate) <= 1) {
+			t.Fatalf("interval %v to %v, estimate %v", low, high, estimate)
+		}
+	})
+}
+
 // The sequence covers the true difference at all times, through a ramp, and closes in on it.
 func TestDifferenceSequenceCovers(t *testing.T) {
 	const runs, alpha = 120, 0.05

@@ -133,7 +133,7 @@ func TestElementaryFunctionsAtTheEdges(t *testing.T) {
 		name      string
 		got, want float64
 	}{
-		{"ln 0", ln(0), -inf}, {"ln -1", ln(-1), -inf}, {"ln Inf", ln(inf), inf}, {"ln 1", ln(1), 0},
+		{"ln 0", ln(0), -inf}, {"ln -1", ln(-1), -inf}, {"ln Inf", ln(inf), inf}, {"ln 1", ln(1), 0}, {"ln of the least", ln(math.SmallestNonzeroFloat64), -744.4400719213812},
 		{"exp 0", exp(0), 1}, {"exp -Inf", exp(-inf), 0}, {"exp Inf", exp(inf), inf}, {"exp 710", exp(710), inf}, {"exp -750", exp(-750), 0},
 		{"sum of nothing", logSumExp(nil), -inf}, {"sum with Inf", logSumExp([]float64{1, inf}), inf},
 	} {
