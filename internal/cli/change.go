@@ -45,7 +45,7 @@ func newChangeList(a *app) *cobra.Command {
 	return cmd
 }
 
-var changeKinds = []string{"flag", "segment", "layer", "trial", "schedule", "token"}
+var changeKinds = []string{"flag", "segment", "layer", "trial", "schedule", "token", "webhook"}
 
 // newHistory is the verb history of a noun whose entities are in the log.
 func newHistory(a *app, kind string, list names) *cobra.Command {

@@ -92,7 +92,7 @@ func newRoot(a *app) *cobra.Command {
 	flags.StringVarP(&a.output, "output", "o", "", "output: table, tsv or json (default table on a terminal, else tsv)")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no narration on standard error")
 	root.AddCommand(newServe(a), newDev(a), newDemo(a), newLogin(a), newLogout(a),
-		newFlag(a), newSegment(a), newLayer(a), newSchedule(a), newEnv(a), newRollout(a), newChaos(a), newHalt(a), newToken(a),
+		newFlag(a), newSegment(a), newLayer(a), newSchedule(a), newEnv(a), newRollout(a), newChaos(a), newHalt(a), newWebhook(a), newToken(a),
 		newApply(a), newDiff(a), newValidate(a), newExport(a), newImport(a),
 		newTrace(a), newEval(a), newExplain(a), newVerdict(a), newSimulate(a), newChange(a), newVersion(a))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkOutput() }

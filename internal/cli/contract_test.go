@@ -90,6 +90,13 @@ func contract() []output {
 				"Exits with 0 if safe, 3 if harmful, 5 if undecided or without data."},
 		{command: "simulate", columns: simulatedColumns, json: simulated{},
 			note: "A row for each cell. FIRED and ERROR are shares; MEDIAN is a minute, 0 if half of the runs never fired, and -1 where the reference does not tell it."},
+		{command: "webhook list", columns: webhookColumns, json: []api.Webhook{}},
+		{command: "webhook get", names: rowNames(webhookDetails(api.Webhook{})), json: api.Webhook{}},
+		{command: "webhook create", json: api.Webhook{}, note: "TSV and table print the secret alone."},
+		{command: "webhook set", json: api.Webhook{}, note: written},
+		{command: "webhook rotate", json: api.Webhook{}, note: "TSV and table print the secret alone."},
+		{command: "webhook test", names: rowNames(answerDetails(api.WebhookAnswer{})), json: api.WebhookAnswer{}, note: "Exits with 1 if it was not delivered."},
+		{command: "webhook delete", note: "Prints nothing on standard output."},
 		{command: "version", names: rowNames(versionDetails(buildInfo{})), json: buildInfo{}},
 	}
 	for _, verb := range []string{"create", "set", "enable", "disable"} {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
+	server "github.com/seatrial/seatrial/internal/server/app"
 	"github.com/spf13/cobra"
 )
 
@@ -25,11 +27,14 @@ type settings struct {
 	addr, data, environment string
 	alsoListen              []string
 	openEvaluation          bool
+	publicURL               string
+	webhookAllow            []netip.Prefix
 	logLevel                slog.Level
 	logFormat               string
 	acceptLoss              bool
 	drainDelay              time.Duration
 	maxConnections          int
+	prometheus              server.Prometheus
 }
 
 // setting is one of them. The flag --drain-delay, the variable SEATRIAL_DRAIN_DELAY and the
@@ -44,6 +49,24 @@ func serveSettings() []setting {
 		{"addr", "127.0.0.1:8420", "address to listen on; :8420 for every interface", func(s *settings, v string) error { s.addr = v; return nil }},
 		{"also-listen", "", "more addresses for the same, with commas between, such as :8013,:8015,:8016 for flagd's conventional ports", func(s *settings, v string) error {
 			s.alsoListen = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+			return nil
+		}},
+		{"public-url", "", "where people reach the server, for links in webhooks, such as https://seatrial.example.com", func(s *settings, v string) error {
+			s.publicURL = v
+			return nil
+		}},
+		{"webhook-allow", "", "networks that webhooks may call although they are not on the internet, with commas between, such as 10.0.0.0/8", func(s *settings, v string) (err error) {
+			s.webhookAllow, err = readNetworks(v)
+			return err
+		}},
+		{"prometheus-url", "", "Prometheus that guardrails may pull counts from, such as http://prometheus:9090", func(s *settings, v string) error { s.prometheus.URL = v; return nil }},
+		{"prometheus-token-file", "", "file with the bearer token for it", func(s *settings, v string) error { s.prometheus.BearerTokenFile = v; return nil }},
+		{"prometheus-user", "", "user for it, with --prometheus-password-file", func(s *settings, v string) error { s.prometheus.BasicUser = v; return nil }},
+		{"prometheus-password-file", "", "file with that user's password", func(s *settings, v string) error { s.prometheus.BasicPasswordFile = v; return nil }},
+		{"prometheus-lag", "30s", "how long to wait for scrapes; more than the scrape timeout", func(s *settings, v string) (err error) {
+			if s.prometheus.Lag, err = time.ParseDuration(v); err != nil || s.prometheus.Lag <= 0 {
+				return fmt.Errorf("%q: write a time such as 30s", v)
+			}
 			return nil
 		}},
 		{"data", defaultDataDir(), "folder of the change log", func(s *settings, v string) error { s.data = v; return nil }},
@@ -86,6 +109,31 @@ func serveSettings() []setting {
 			return nil
 		}},
 	}
+}
+
+// joined is a flag that may be given more than once: the values with commas between.
+type joined string
+
+func (j *joined) Set(text string) error {
+	*j = joined(strings.TrimPrefix(string(*j)+","+text, ","))
+	return nil
+}
+func (j *joined) String() string { return string(*j) }
+func (*joined) Type() string     { return "string" }
+
+// readNetworks reads networks and single addresses.
+func readNetworks(text string) (list []netip.Prefix, err error) {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		network, err := netip.ParsePrefix(word)
+		if ip, single := netip.ParseAddr(word); single == nil {
+			network, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+		}
+		if err != nil || network.Addr().Is4In6() || network.Addr().Zone() != "" {
+			return nil, fmt.Errorf("%q: write networks such as 10.0.0.0/8 or fd00::/8, with commas between", word)
+		}
+		list = append(list, network.Masked())
+	}
+	return list, nil
 }
 
 // defaultDataDir is where a server of this user keeps its log.
@@ -134,8 +182,12 @@ func shownDefault(s setting) string {
 // withSettings adds one flag for each setting.
 func withSettings(cmd *cobra.Command) {
 	for _, s := range serveSettings() {
-		if s.name == "accept-loss" {
+		switch s.name {
+		case "accept-loss":
 			cmd.Flags().Bool(s.name, false, s.usage)
+			continue
+		case "webhook-allow":
+			cmd.Flags().Var(new(joined), s.name, s.usage+"; may be given more than once")
 			continue
 		}
 		cmd.Flags().String(s.name, "", s.usage+" (default "+shownDefault(s)+")")
