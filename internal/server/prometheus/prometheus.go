@@ -37,6 +37,11 @@ type Config struct {
 	// Lag is how long to wait for scrapes: a pull ends that much before now. A scrape has the time
 	// of its start and is stored at its end, so Lag must be over the scrape timeout. Default 30 s.
 	Lag time.Duration
+	// Align is what pulls begin and end at multiples of. It must be a multiple of the scrape
+	// interval, since then every target gives the same number of scrapes to every pull; otherwise
+	// how many of them fall into one would be taken for more or less traffic. Default 1 min, which
+	// is right for 1, 2, 5, 10, 15, 20, 30 and 60 s.
+	Align time.Duration
 	// Lookback is how old the sample may be from which a counter goes on, so the longest gap of
 	// scrapes after which its increase still counts. Default 5 min.
 	Lookback time.Duration
@@ -52,6 +57,7 @@ type Config struct {
 const (
 	defaultTimeout   = 10 * time.Second
 	defaultLag       = 30 * time.Second
+	defaultAlign     = time.Minute
 	defaultLookback  = 5 * time.Minute
 	defaultMaxAnswer = 8 << 20
 	// maxSpan bounds the time of one pull, or twice the trial's interval if that is more: after a
@@ -84,8 +90,8 @@ func New(cfg Config) (*Source, error) {
 		return nil, errors.New("prometheus: there are a bearer token and a user; give one of them")
 	case (cfg.BasicUser == "") != (cfg.BasicPasswordFile == ""):
 		return nil, errors.New("prometheus: a user needs a file with the password, and the other way round")
-	case cfg.Timeout < 0 || cfg.Lag < 0 || cfg.Lookback < 0 || cfg.MaxAnswer < 0:
-		return nil, errors.New("prometheus: timeout, lag, lookback and the size of answers must not be negative; 0 means the default")
+	case cfg.Timeout < 0 || cfg.Lag < 0 || cfg.Align < 0 || cfg.Lookback < 0 || cfg.MaxAnswer < 0:
+		return nil, errors.New("prometheus: timeout, lag, align, lookback and the size of answers must not be negative; 0 means the default")
 	}
 	cfg = cfg.withDefaults()
 	return &Source{
@@ -102,6 +108,8 @@ func (c Config) withDefaults() Config {
 	}
 	set(&c.Timeout, defaultTimeout)
 	set(&c.Lag, defaultLag)
+	set(&c.Align, defaultAlign)
+	c.Align = max(c.Align, time.Millisecond)
 	set(&c.Lookback, defaultLookback)
 	if c.MaxAnswer == 0 {
 		c.MaxAnswer = defaultMaxAnswer
@@ -118,9 +126,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Pull gives the measures of the plan's guardrails that name counters of Prometheus, of the time
-// from from (exclusive) to the smaller of until and Lag before now (inclusive), or less: To says
-// it. If that is no time at all, To is From and nothing was asked. The next pull goes on at To.
+// Pull gives the measures of the plan's guardrails that name counters of Prometheus, of the whole
+// multiples of Align from from (exclusive) to the smaller of until and Lag before now (inclusive),
+// or fewer: From and To say it. If there is none, To is From and nothing was asked. The next pull
+// goes on at To.
 //
 // An error means that Prometheus could not say everything: it is away, too slow or too large, or a
 // selector is wrong. Nothing is pulled then, for any guardrail, since a pull is of one time; the
@@ -128,7 +137,7 @@ func (c Config) withDefaults() Config {
 // or contradict each other, has no measure in the pull, for which the log tells the reason. Neither
 // has an arm without a sample in that time.
 func (s *Source) Pull(ctx context.Context, spec trial.Spec, from, until time.Time) (outcome.Pull, error) {
-	until = s.end(&spec, from, until)
+	from, until = s.span(&spec, from, until)
 	pull := outcome.Pull{From: from, To: until}
 	if !until.After(from) {
 		pull.To = from
@@ -156,14 +165,19 @@ func (s *Source) Pull(ctx context.Context, spec trial.Spec, from, until time.Tim
 	return pull, nil
 }
 
-// end gives the time up to which to pull, in whole milliseconds, as samples have.
-func (s *Source) end(spec *trial.Spec, from, until time.Time) time.Time {
-	for _, bound := range []time.Time{s.cfg.Now().Add(-s.cfg.Lag), from.Add(max(maxSpan, 2*time.Duration(spec.Interval)))} {
+// span gives the time to pull: what lies on both sides of it in the wish is left to the next pull,
+// or, before the first of a step, to nobody.
+func (s *Source) span(spec *trial.Spec, from, until time.Time) (time.Time, time.Time) {
+	if start := from.Truncate(s.cfg.Align); start.Before(from) {
+		from = start.Add(s.cfg.Align)
+	}
+	longest := max(maxSpan, 2*time.Duration(spec.Interval), s.cfg.Align)
+	for _, bound := range []time.Time{s.cfg.Now().Add(-s.cfg.Lag), from.Add(longest)} {
 		if bound.Before(until) {
 			until = bound
 		}
 	}
-	return time.UnixMilli(until.UnixMilli()).UTC()
+	return from, until.Truncate(s.cfg.Align).UTC()
 }
 
 // with adds a measure to a list that is sorted by name; nil adds nothing.

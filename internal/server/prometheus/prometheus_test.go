@@ -42,6 +42,9 @@ type failer interface {
 // source is one whose queries answer gives, at noon.
 func source(t failer, cfg Config, answer func(query url.Values) (int, string)) *Source {
 	cfg.URL = "http://prometheus:9090"
+	if cfg.Align == 0 {
+		cfg.Align = time.Millisecond
+	}
 	if cfg.Now == nil {
 		cfg.Now = func() time.Time { return noon }
 	}
@@ -233,7 +236,7 @@ func TestFailures(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := New(Config{URL: "http://p", Transport: transport(func(r *http.Request) (*http.Response, error) {
+		s, err := New(Config{URL: "http://p", Align: time.Second, Transport: transport(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		})})
@@ -267,7 +270,7 @@ func TestTimeOfPulls(t *testing.T) {
 		"reversed":            {60 * time.Second, 70 * time.Second, 0, 60 * time.Second, ""},
 		"long":                {time.Hour, 0, 0, 50 * time.Minute, "[900000ms]"},
 		"long, long interval": {3 * time.Hour, 0, 30 * time.Minute, 2 * time.Hour, "[3900000ms]"},
-		"parts of a milli":    {90*time.Second - 1500, 45*time.Second - 999, 0, 45 * time.Second, "[344999ms]"},
+		"parts of a milli":    {90*time.Second + 1500, 45*time.Second - 999, 0, 45 * time.Second, "[345000ms]"},
 	} {
 		asked := ""
 		s := source(t, Config{}, func(q url.Values) (int, string) {
@@ -277,7 +280,7 @@ func TestTimeOfPulls(t *testing.T) {
 		spec := trial.Spec{Interval: trial.Duration(test.interval), Guardrails: []trial.Guardrail{{Name: "throughput", Metric: trial.MetricThroughput,
 			Prometheus: &trial.PromSource{Treatment: trial.PromCounters{Total: "same"}, Control: trial.PromCounters{Total: "same"}}}}}
 		pull, err := s.Pull(t.Context(), spec, noon.Add(-test.from), noon.Add(-test.until))
-		if err != nil || !pull.From.Equal(noon.Add(-test.from)) || !pull.To.Equal(noon.Add(-test.want)) || asked != test.span {
+		if err != nil || !pull.From.Equal(noon.Add(-test.from.Truncate(time.Millisecond))) || !pull.To.Equal(noon.Add(-test.want)) || asked != test.span {
 			t.Errorf("%s: %v to %v, asked %s, %v; want to %v, %s", name, pull.From, pull.To, asked, err, noon.Add(-test.want), test.span)
 		}
 	}
@@ -318,7 +321,7 @@ func TestCredentials(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	got := ""
 	ask := func(cfg Config) error {
-		cfg.URL = "https://example.com/prom/"
+		cfg.URL, cfg.Align = "https://example.com/prom/", time.Second
 		cfg.Transport = transport(func(r *http.Request) (*http.Response, error) {
 			got = r.URL.Path + " " + r.Header.Get("Authorization")
 			return reply(200, matrix()), nil

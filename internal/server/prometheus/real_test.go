@@ -134,7 +134,7 @@ func TestRealPrometheus(t *testing.T) {
 	web := httptest.NewServer(target)
 	t.Cleanup(web.Close)
 	at, stop := realPrometheus(t, strings.TrimPrefix(web.URL, "http://"))
-	s, err := New(Config{URL: at, Lag: 1500 * time.Millisecond, Timeout: 5 * time.Second})
+	s, err := New(Config{URL: at, Lag: 1500 * time.Millisecond, Align: 200 * time.Millisecond, Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +152,7 @@ func TestRealPrometheus(t *testing.T) {
 
 	scraped(show("2", "200", 1000)+show("1", "200", 500), `requests_total{version="2"}`, "1000")
 	began := time.Now()
+	await(t, "the start of a pull", func() bool { return time.Since(began) > 200*time.Millisecond })
 	var got pulled
 	got.to = began
 	got.pull(t, s, &spec)
