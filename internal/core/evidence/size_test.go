@@ -30,3 +30,20 @@ func TestStoredStateIsCompact(t *testing.T) {
 		}
 	}
 }
+
+// An interval of a guardrail allocates nothing, whatever is asked of it.
+func TestIntervalNoAlloc(t *testing.T) {
+	g, r, f, m, b := NewGuard(0.2, 0.001), RatioSequence{}, NewFlow(0.05), NewMeans(0.1, 1), NewBackstop(0.01)
+	allocs := testing.AllocsPerRun(100, func() {
+		s := NewSplit(0.2, 500, 500)
+		bound(&s, &g, &r, 1)
+		low, high, _ := r.Interval(0.05)
+		f.Add(480, 500, 0.5)
+		m.Add(Moments{40, 100, 400}, Moments{90, 220, 800})
+		b.Add(3, 500)
+		sink += low + high + f.LogHarm() + m.LogHarm() + m.LogNoWorse() + b.LogE()
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
