@@ -39,6 +39,11 @@ func drawSpec(t *rapid.T) Spec {
 	}
 	return rollout(func(s *Spec) {
 		s.Steps = DefaultSteps("beta")
+		if rapid.Bool().Draw(t, "every kind") {
+			s.Guardrails = append(six().Guardrails, Guardrail{Name: "prom", Metric: MetricErrors, Mode: ModeHold, Absolute: 0.1, Prometheus: &promCounters})
+			s.OnWatch = WatchRollBack
+			s.Steps[1].Approval = true
+		}
 		for i := range s.Steps {
 			s.Steps[i].MinTime = Duration(15 * time.Second)
 		}
@@ -49,10 +54,27 @@ func drawSpec(t *rapid.T) Spec {
 
 func drawEvent(t *rapid.T, s State) Event {
 	at := s.UpdatedAt.Add(15 * time.Second)
-	if verb := rapid.SampledFrom([]Verb{"", "", "", "", "", "", VerbPause, VerbResume, VerbAdvance, VerbPromote, VerbAbort, "dance"}).Draw(t, "verb"); verb != "" {
+	if verb := rapid.SampledFrom([]Verb{"", "", "", "", "", "", VerbPause, VerbResume, VerbAdvance, VerbPromote, VerbAbort, VerbApprove, "dance"}).Draw(t, "verb"); verb != "" {
 		return Command{Verb: verb, Actor: "ana", At: at}
 	}
-	return IntervalClosed{outcome.Interval{Seq: s.Seq + 1, Step: s.Step, From: s.UpdatedAt, To: at, Treatment: drawArm(t, "t"), Control: drawArm(t, "c")}}
+	iv := outcome.Interval{Seq: s.Seq + 1, Step: s.Step, From: s.UpdatedAt, To: at, Treatment: drawArm(t, "t"), Control: drawArm(t, "c")}
+	if rapid.Bool().Draw(t, "measures") {
+		iv.Treatment.Measures, iv.Control.Measures = drawMeasures(t, "t"), drawMeasures(t, "c")
+		iv.Pull = &outcome.Pull{From: s.UpdatedAt, To: at, Treatment: drawMeasures(t, "pt"), Control: drawMeasures(t, "pc")}
+	}
+	return IntervalClosed{iv}
+}
+
+// drawMeasures gives what the guardrails of six ask for, sorted by name.
+func drawMeasures(t *rapid.T, arm string) (list []outcome.Measure) {
+	for _, name := range []string{"basket", "prom", "purchase"} {
+		n := rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64Range(1, 5_000)).Draw(t, arm+name)
+		mean := rapid.Float64Range(-1e6, 1e6).Draw(t, arm+" mean")
+		m := outcome.Measure{Name: name, Of: n, Bad: rapid.Uint64Range(0, n).Draw(t, arm+" bad")}
+		m.Sum, m.SumSquares = float64(n)*mean, float64(n)*mean*mean*rapid.Float64Range(1, 2).Draw(t, arm+" spread")
+		list = append(list, m)
+	}
+	return list
 }
 
 // drawArm gives an arm with few or many outcomes, or none, or counts that cannot be.

@@ -131,7 +131,7 @@ func chaos(change ...func(*Spec)) Spec {
 }
 
 func TestSpecsOfTheTestsAreValid(t *testing.T) {
-	for _, spec := range []Spec{rollout(), chaos(), rollout(func(s *Spec) { s.Steps = DefaultSteps("beta") })} {
+	for _, spec := range []Spec{rollout(), chaos(), cohorts(), sameArms(), six(), rollout(func(s *Spec) { s.Steps = DefaultSteps("beta") })} {
 		if err := spec.Validate(testSet()); err != nil {
 			t.Error(err)
 		}

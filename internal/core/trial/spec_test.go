@@ -14,6 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
+var valueGuard = Guardrail{Name: "v", Metric: MetricValue, Event: "x", Unit: UnitRequest, Better: BetterLower, Mode: ModeEnforce, Relative: 0.1}
+
 func TestValidateNamesEveryProblem(t *testing.T) {
 	guard := func(change func(*Guardrail)) func(*Spec) {
 		return func(s *Spec) { change(&s.Guardrails[0]) }
@@ -68,6 +70,65 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"no tolerance", rollout(), guard(func(g *Guardrail) { g.Relative, g.Absolute = 0, 0 }), "/guardrails/0", "nothing can be proven safe"},
 		{"bounds of errors", rollout(), guard(func(g *Guardrail) { g.Bounds = []float64{1} }), "/guardrails/0/bounds", "bounds are for latency"},
 		{"bound", rollout(), func(s *Spec) { s.Guardrails[1].Bounds = []float64{math.NaN()} }, "/guardrails/1/bounds", "3600 seconds"},
+		{"on watch", rollout(), func(s *Spec) { s.OnWatch = "cry" }, "/onWatch", "use notify or rollback"},
+		{"artifact", rollout(), func(s *Spec) { s.Artifact = strings.Repeat("x", 257) }, "/artifact", "at most 256"},
+		{"no name", rollout(), guard(func(g *Guardrail) { g.Name = "" }), "/guardrails/0/name", "give 1 to 256"},
+		{"weight", rollout(), guard(func(g *Guardrail) { g.Weight = -1 }), "/guardrails/0/weight", "at most 1000"},
+		{"weight not a number", rollout(), guard(func(g *Guardrail) { g.Weight = math.NaN() }), "/guardrails/0/weight", "at most 1000"},
+		{"design effect", rollout(), guard(func(g *Guardrail) { g.DesignEffect = 0.5 }), "/guardrails/0/designEffect", "within 1 to 1000"},
+		{"design effect of units", rollout(), guard(func(g *Guardrail) { g.DesignEffect = 2 }), "/guardrails/0/designEffect", "count by request"},
+		{"event of errors", rollout(), guard(func(g *Guardrail) { g.Event = "x" }), "/guardrails/0/event", "leave it out"},
+		{"better of errors", rollout(), guard(func(g *Guardrail) { g.Better = BetterLower }), "/guardrails/0/better", "leave it out"},
+		{"event without one", rollout(), guard(func(g *Guardrail) { g.Metric = MetricEvent }), "/guardrails/0/event", "set event"},
+		{"value without better", rollout(), guard(func(g *Guardrail) { *g = valueGuard; g.Better = "" }), "/guardrails/0/better", "whether lower or higher"},
+		{"value by unit", rollout(), guard(func(g *Guardrail) { *g = valueGuard; g.Unit = UnitKey }), "/guardrails/0/unit", "value by request"},
+		{"one event, two counts", rollout(), func(s *Spec) {
+			s.Guardrails[0] = valueGuard
+			s.Guardrails[1] = Guardrail{Name: "b", Metric: MetricEvent, Event: "x", Unit: UnitKey, Better: BetterLower, Mode: ModeHold, Absolute: 0.1}
+		}, "/guardrails/1/event", "under two names"},
+		{"too much tolerance of fewer", rollout(), guard(func(g *Guardrail) {
+			*g = Guardrail{Name: "a", Metric: MetricEvent, Event: "x", Unit: UnitKey, Better: BetterHigher, Mode: ModeEnforce, Relative: 1}
+		}), "/guardrails/0", "relative is 0 to 0.9"},
+		{"absolute throughput", rollout(), guard(func(g *Guardrail) { g.Metric, g.Absolute = MetricThroughput, 0.1 }), "/guardrails/0", "absolute 0 to 0"},
+		{"service level of throughput", rollout(), guard(func(g *Guardrail) { g.Metric, g.Absolute, g.SLO = MetricThroughput, 0, &SLO{Share: 0.1} }), "/guardrails/0/slo", "largest bad share"},
+		{"service level", rollout(), guard(func(g *Guardrail) { g.SLO = &SLO{Share: 1} }), "/guardrails/0/slo/share", "under 1"},
+		{"seconds of errors", rollout(), guard(func(g *Guardrail) { g.SLO = &SLO{Share: 0.1, Seconds: 1} }), "/guardrails/0/slo/seconds", "leave it out"},
+		{"latency without seconds", rollout(), func(s *Spec) { s.Guardrails[1].SLO = &SLO{Share: 0.1} }, "/guardrails/1/slo/seconds", "from how many seconds"},
+		{"Prometheus of events", rollout(), guard(func(g *Guardrail) {
+			*g = Guardrail{Name: "a", Metric: MetricEvent, Event: "x", Unit: UnitRequest, Better: BetterLower, Mode: ModeEnforce, Absolute: 0.1, Prometheus: &promCounters}
+		}), "/guardrails/0/prometheus", "count events as errors"},
+		{"Prometheus by unit", rollout(), guard(func(g *Guardrail) { g.Prometheus = &promCounters }), "/guardrails/0/unit", "know no units"},
+		{"no total", rollout(), guard(func(g *Guardrail) { g.Unit, g.Prometheus = UnitRequest, &PromSource{Treatment: PromCounters{Bad: "b"}} }), "/guardrails/0/prometheus/treatment/total", "name the counter"},
+		{"good and bad", rollout(), guard(func(g *Guardrail) {
+			g.Unit, g.Prometheus = UnitRequest, &PromSource{Treatment: PromCounters{Total: "a", Bad: "b", Good: "c"}}
+		}), "/guardrails/0/prometheus/treatment", "and not both"},
+		{"neither", rollout(), guard(func(g *Guardrail) {
+			g.Unit, g.Prometheus = UnitRequest, &PromSource{Treatment: PromCounters{Total: "a"}}
+		}), "/guardrails/0/prometheus/treatment", "and not both"},
+		{"bad of throughput", rollout(), guard(func(g *Guardrail) {
+			*g = Guardrail{Name: "a", Metric: MetricThroughput, Unit: UnitRequest, Mode: ModeEnforce, Relative: 0.1, Prometheus: &promCounters}
+		}), "/guardrails/0/prometheus/control", "total only"},
+		{"long selector", rollout(), guard(func(g *Guardrail) {
+			g.Unit, g.Prometheus = UnitRequest, &PromSource{Treatment: PromCounters{Total: strings.Repeat("x", 2_001), Bad: "b"}}
+		}), "/guardrails/0/prometheus/treatment/total", "at most 2000"},
+		{"bounds from Prometheus", rollout(), func(s *Spec) { s.Guardrails[1].Prometheus, s.Guardrails[1].Bounds = &promCounters, []float64{1} }, "/guardrails/1/bounds", "leave out bounds"},
+		{"A/A of two", sameArms(), func(s *Spec) { s.Treatment = "on" }, "/treatment", "the same variant"},
+		{"A/A of another variant", sameArms(), func(s *Spec) { s.Treatment, s.Control = "on", "on" }, "/control", "changes nothing for anybody"},
+		{"A/A with steps", sameArms(), func(s *Spec) { s.Steps = DefaultSteps() }, "/steps", "give one step"},
+		{"A/A with a gate", sameArms(), step(func(s *Step) { s.Approval = true }), "/steps/0/approval", "leave out approval"},
+		{"A/A for too long", sameArms(), func(s *Spec) { s.Deadline = Duration(8 * 24 * time.Hour) }, "/deadline", "at most 7 days"},
+		{"A/A with a watch", sameArms(), func(s *Spec) { s.Watch = Duration(time.Hour) }, "/watch", "leave out watch"},
+		{"cohorts and a flag", cohorts(), func(s *Spec) { s.Flag = "checkout" }, "/flag", "leave out cohorts"},
+		{"one cohort", cohorts(), func(s *Spec) { s.Cohorts.Control = "v2" }, "/cohorts/treatment", "two values"},
+		{"no cohort", cohorts(), func(s *Spec) { s.Cohorts.Control = "" }, "/cohorts/control", "give 1 to 256"},
+		{"source of cohorts", cohorts(), func(s *Spec) { s.Cohorts.From = "logs" }, "/cohorts/from", "metrics or spans"},
+		{"share of cohorts", cohorts(), func(s *Spec) { s.Cohorts.Share = flag.TotalWeight }, "/cohorts/share", "under 100 %"},
+		{"chaos of cohorts", cohorts(), func(s *Spec) { s.Goal = GoalSurvive }, "/goal", "needs a flag"},
+		{"steps of cohorts", cohorts(), func(s *Spec) { s.Steps = DefaultSteps() }, "/steps", "not ours to move"},
+		{"watch of cohorts", cohorts(), func(s *Spec) { s.Watch = Duration(time.Hour) }, "/watch", "leave out watch"},
+		{"units of cohorts", cohorts(), guard(func(g *Guardrail) { g.Unit = UnitKey }), "/guardrails/0/unit", "not known"},
+		{"events of cohorts", cohorts(), guard(func(g *Guardrail) { *g = valueGuard }), "/guardrails/0/event", "count them with Prometheus"},
+		{"gate at the end of an experiment", chaos(), step(func(s *Step) { s.Approval = true }), "/steps/0/approval", "nothing to wait for"},
 		{"hypothesis", chaos(), func(s *Spec) { s.Hypothesis = "" }, "/hypothesis", "needs a hypothesis"},
 		{"cap", chaos(), func(s *Spec) { s.MaxUnits = 0 }, "/maxUnits", "needs a cap"},
 		{"long experiment", chaos(), func(s *Spec) { s.Deadline = Duration(2 * time.Hour) }, "/deadline", "at most 1h"},
@@ -155,7 +216,7 @@ func TestAllocationsGrow(t *testing.T) {
 }
 
 func TestDurations(t *testing.T) {
-	for text, want := range map[string]time.Duration{`"15s"`: 15 * time.Second, `"1h30m"`: 90 * time.Minute, `"5m"`: 5 * time.Minute, `"0s"`: 0, `"90ms"`: 90 * time.Millisecond} {
+	for text, want := range map[string]time.Duration{`"15s"`: 15 * time.Second, `"1h30m"`: 90 * time.Minute, `"5m"`: 5 * time.Minute, `"none"`: time.Duration(NoWatch), `"0s"`: 0, `"90ms"`: 90 * time.Millisecond} {
 		var d Duration
 		if err := json.Unmarshal([]byte(text), &d); err != nil || time.Duration(d) != want {
 			t.Errorf("%s: %v, %v", text, d, err)

@@ -197,6 +197,9 @@ func (c *checker) cohorts(spec *Spec) {
 	if len(co.Service) > flag.MaxMember {
 		c.Add("/cohorts/service", "it has %d bytes, at most %d are allowed", len(co.Service), flag.MaxMember)
 	}
+	if co.From != FromMetrics && co.From != FromSpans && co.From != "" {
+		c.Add("/cohorts/from", "%q is unknown: use metrics or spans", co.From)
+	}
 	if co.Treatment == co.Control {
 		c.Add("/cohorts/treatment", "treatment and control are both %q: name two values of %s", co.Control, co.Attribute)
 	}

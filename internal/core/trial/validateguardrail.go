@@ -60,6 +60,9 @@ func (c *checker) guardrail(place string, spec *Spec, g *Guardrail) {
 	c.tolerance(place, g)
 	c.bounds(place, g)
 	c.event(place, g)
+	if spec.Cohorts != nil && g.Event != "" {
+		c.Add(place+"/event", "the telemetry of cohorts has no tracked events: count them with Prometheus, as errors with their counter as bad")
+	}
 	c.slo(place, g)
 	c.prometheus(place, g)
 	if !(g.Weight >= 0 && g.Weight <= maxWeight) {
