@@ -25,7 +25,7 @@ func newChaos(a *app) *cobra.Command {
 		n.newAct(a, trial.VerbPause, "Stay at this share until told otherwise; harm still stops the experiment", "paused"),
 		n.newAct(a, trial.VerbResume, "Let the evidence decide again", "resumed"),
 		n.newAct(a, trial.VerbAbort, "Fault off, now", "aborted: the fault is off"),
-		n.newStatus(a))
+		n.newStatus(a), n.newExplain(a), n.newReplay(a))
 }
 
 // experiment is what the command line says about a chaos experiment.

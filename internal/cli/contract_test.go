@@ -111,12 +111,21 @@ func contract() []output {
 			output{command: noun + " get", names: trialNames(), json: trialOut,
 				note: "The rows treatment and control have three values: users, requests, bad requests. A row guardrail has the values " + columnNames(guardrailColumns) +
 					". With `-w` TSV has the columns of status, a row for each change, and JSON is NDJSON."},
-			output{command: noun + " status", columns: watchColumns, json: trialOut})
+			output{command: noun + " status", columns: watchColumns, json: trialOut},
+			output{command: noun + " explain", json: explainOutput{},
+				names: []string{"name", "attempt", "status", "why", "share", "blamed", "spent", "guardrail, trace, decision and rule, one for each"},
+				note: "The row spent has the values users, requests, bad requests, bad requests caused. A row guardrail has: name, verdict, bad and exposures of treatment, of control, ratio, low, high, tolerance, " +
+					"log harm and its mark, log no worse and its mark, log any harm. A row decision has: " + columnNames(decisionColumns) + ". A row rule has: " + columnNames(ruleColumns) + "."},
+			output{command: noun + " replay", columns: replayColumns, json: replayOutput{},
+				note: "With `--rule` TSV has the columns " + columnNames(ruleColumns) + ". EVIDENCE is, for each guardrail, its name and the natural logarithms for harm, no worse and any harm. Exits with 1 if something differs."})
 		for _, verb := range []string{"start", "pause", "resume", "abort"} {
 			list = append(list, output{command: noun + " " + verb, json: trialOut, note: written})
 		}
 	}
-	list = append(list, output{command: "rollout advance", json: trialOut, note: written}, output{command: "rollout promote", json: trialOut, note: written})
+	list = append(list, output{command: "rollout advance", json: trialOut, note: written}, output{command: "rollout promote", json: trialOut, note: written},
+		output{command: "rollout approve", json: trialOut, note: written},
+		output{command: "rollout plan", columns: planColumns, json: planOutput{}, note: "Times are minutes; empty: never, or not known."},
+		output{command: "rollout aa", columns: aaColumns, json: aaOutput{}, note: "With `--flag`, but without `-w`, JSON is the trial that was started, as that of `rollout start`, and TSV nothing. The last column is a value for `--guardrail`."})
 	for i := range list {
 		if list[i].command == "chaos start" {
 			list[i].note += " A dry run gives an object with `flag` and `trial`, the plan."

@@ -73,7 +73,7 @@ func exitCodeOf(status int) int {
 // exitOfResult is the exit of a command that waited for a trial: nil if it ended as hoped.
 func exitOfResult(r trial.Result) error {
 	switch r {
-	case trial.ResultPromoted, trial.ResultSurvived, "":
+	case trial.ResultPromoted, trial.ResultSurvived, trial.ResultQuiet, "":
 		return nil
 	case trial.ResultInconclusive:
 		return &exit{code: exitError}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,8 +39,9 @@ func parsePlace(text string) (flag.Weight, error) {
 	return weight, nil
 }
 
-// parseSteps reads "1%:5m,5%:10m,50%:safe": each step's share, then the least time it lasts,
-// then "safe" if every guardrail must be proven safe before it ends. Both are optional.
+// parseSteps reads "1%:5m,5%:10m:approve,50%:safe": each step's share, then the least time it
+// lasts, then "safe" if every guardrail must be proven safe before it ends, and "approve" if a
+// person must approve that it ends. All but the share are optional.
 func parseSteps(text string) ([]trial.Step, error) {
 	var steps []trial.Step
 	for i, part := range strings.Split(text, ",") {
@@ -61,13 +63,17 @@ func parseStep(text string) (trial.Step, error) {
 	step := trial.Step{Share: share}
 	for _, f := range fields[1:] {
 		f = strings.TrimSpace(f)
-		if f == "safe" {
+		switch f {
+		case "safe":
 			step.RequireSafe = true
+			continue
+		case "approve":
+			step.Approval = true
 			continue
 		}
 		d, err := time.ParseDuration(f)
 		if err != nil || d <= 0 {
-			return trial.Step{}, fmt.Errorf("%q is neither a time such as 10m nor the word safe", f)
+			return trial.Step{}, fmt.Errorf("%q is neither a time such as 10m nor the word safe or approve%s", f, flag.Suggest(f, slices.Values([]string{"safe", "approve"})))
 		}
 		step.MinTime = trial.Duration(d)
 	}
@@ -97,11 +103,18 @@ func parseTolerance(text string) (relative, absolute float64, err error) {
 // showTolerance writes a tolerance the way parseTolerance reads it.
 func showTolerance(g trial.Guardrail) string {
 	var parts []string
+	sign, absolute := "+", trimFloat(g.Absolute*100)+"pp"
+	if loses(g) {
+		sign = "-"
+	}
+	if g.Metric == trial.MetricValue {
+		absolute = trimFloat(g.Absolute)
+	}
 	if g.Relative > 0 {
-		parts = append(parts, "+"+trimFloat(g.Relative*100)+"%")
+		parts = append(parts, sign+trimFloat(g.Relative*100)+"%")
 	}
 	if g.Absolute > 0 {
-		parts = append(parts, "+"+trimFloat(g.Absolute*100)+"pp")
+		parts = append(parts, sign+absolute)
 	}
 	return strings.Join(parts, "|")
 }

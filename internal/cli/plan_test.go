@@ -29,7 +29,8 @@ func TestParseSteps(t *testing.T) {
 		{text: "101%", fail: "at most 100 %"},
 		{text: "0%", fail: "over 0 %"},
 		{text: "NaN%", fail: "write a percentage"},
-		{text: "1%:sfe", fail: `step 1 of "1%:sfe": "sfe" is neither a time such as 10m nor the word safe`},
+		{text: "5%:10m:approve", want: []trial.Step{{Share: 5000, MinTime: trial.Duration(10 * time.Minute), Approval: true}}},
+		{text: "1%:sfe", fail: `step 1 of "1%:sfe": "sfe" is neither a time such as 10m nor the word safe or approve; did you mean "safe"?`},
 		{text: "1%:-5m", fail: "neither a time"},
 		{text: "1%,", fail: "step 2"},
 	} {
@@ -47,6 +48,17 @@ func TestParseSteps(t *testing.T) {
 	}
 }
 
+// TestGuardrailRoundTrip: what is shown is read as the same guardrail.
+func TestGuardrailRoundTrip(t *testing.T) {
+	for _, text := range []string{"errors:+20%|+0.1pp", "latency:+20%:hold:100ms,1s", "throughput:-5%", "event:sign-up:-5%:higher", "event:refund:+5%|+0.1pp:request",
+		"money=value:basket:-5%|-2:higher", "errors:+20%:slo=1%:weight=2", "latency:+20%:slo=1%@300ms:design-effect=2.5", "by-request=errors:+20%:request"} {
+		g, err := parseGuardrail(text)
+		if got := showGuardrail(g); err != nil || got != text {
+			t.Errorf("%s: shown as %s, %v", text, got, err)
+		}
+	}
+}
+
 func TestParseGuardrail(t *testing.T) {
 	for _, test := range []struct {
 		text string
@@ -58,6 +70,19 @@ func TestParseGuardrail(t *testing.T) {
 		{text: "latency:hold", want: trial.Guardrail{Name: "latency", Metric: trial.MetricLatency, Mode: trial.ModeHold, Relative: 0.2, Absolute: 0.005}},
 		{text: "slow=latency:+5pp:100ms,1s:shadow", want: trial.Guardrail{Name: "slow", Metric: trial.MetricLatency, Mode: trial.ModeShadow, Absolute: 0.05, Bounds: []float64{0.1, 1}}},
 		{text: "errors:request:2%", want: trial.Guardrail{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Relative: 0.02, Unit: "request"}},
+		{text: "throughput", want: trial.Guardrail{Name: "throughput", Metric: trial.MetricThroughput, Mode: trial.ModeEnforce, Relative: 0.05}},
+		{text: "throughput:-10%:request:hold", want: trial.Guardrail{Name: "throughput", Metric: trial.MetricThroughput, Mode: trial.ModeHold, Relative: 0.1, Unit: "request"}},
+		{text: "event:sign-up:higher:-5%", want: trial.Guardrail{Name: "sign-up", Metric: trial.MetricEvent, Mode: trial.ModeEnforce, Event: "sign-up", Better: trial.BetterHigher, Relative: 0.05}},
+		{text: "money=value:basket:-5%|-2:higher", want: trial.Guardrail{Name: "money", Metric: trial.MetricValue, Mode: trial.ModeEnforce, Event: "basket", Better: trial.BetterHigher, Relative: 0.05, Absolute: 2}},
+		{text: "errors:+20%:slo=1%:weight=2", want: trial.Guardrail{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Relative: 0.2, SLO: &trial.SLO{Share: 0.01}, Weight: 2}},
+		{text: "latency:+20%:slo=1%@300ms:design-effect=2.5", want: trial.Guardrail{Name: "latency", Metric: trial.MetricLatency, Mode: trial.ModeEnforce, Relative: 0.2, SLO: &trial.SLO{Share: 0.01, Seconds: 0.3}, DesignEffect: 2.5}},
+		{text: "event:+5%", fail: "name what is tracked after the metric"},
+		{text: "event:sign-up:higher", fail: "say how much worse sign-up may get"},
+		{text: "event:sign-up:hihger:-5%", fail: `did you mean "higher"?`},
+		{text: "errors:slo=1", fail: "slo=1: write the largest share"},
+		{text: "errors:slo=1%@soon", fail: "no time such as 300ms"},
+		{text: "errors:wieght=2", fail: `did you mean "weight"?`},
+		{text: "errors:design-effect=0.5", fail: "design-effect=0.5: give a number"},
 		{text: "erors:+2%", fail: `did you mean "errors"?`},
 		{text: "errors:enforced", fail: `did you mean "enforce"?`},
 		{text: "errors:+x%", fail: "tolerance"},

@@ -17,10 +17,16 @@ type trialNoun struct {
 	what string // for sentences
 }
 
+// A self-test (goal calibrate) is a rollout of nothing, and found among rollouts.
 var (
 	rolloutNoun = trialNoun{"rollout", trial.GoalPromote, "rollout"}
 	chaosNoun   = trialNoun{"chaos", trial.GoalSurvive, "chaos experiment"}
 )
+
+// has reports whether a trial of that goal is one of this noun.
+func (n trialNoun) has(goal trial.Goal) bool {
+	return goal == n.goal || n.goal == trial.GoalPromote && goal == trial.GoalCalibrate
+}
 
 func (n trialNoun) names(ctx context.Context, c *api.Client) ([]string, error) {
 	trials, err := c.Trials(ctx)
@@ -30,7 +36,7 @@ func (n trialNoun) names(ctx context.Context, c *api.Client) ([]string, error) {
 func (n trialNoun) mine(trials []api.Trial) []api.Trial {
 	mine := []api.Trial{}
 	for _, t := range trials {
-		if t.Spec.Goal == n.goal {
+		if n.has(t.Spec.Goal) {
 			mine = append(mine, t)
 		}
 	}
@@ -43,7 +49,7 @@ func (n trialNoun) get(ctx context.Context, c *api.Client, name string) (api.Tri
 	if err != nil {
 		return t, orSuggest(err, n.name, name, known(ctx, c, n.names))
 	}
-	if t.Spec.Goal != n.goal {
+	if !n.has(t.Spec.Goal) {
 		other := rolloutNoun
 		if n.goal == other.goal {
 			other = chaosNoun
@@ -88,7 +94,7 @@ func trialTable(trials []api.Trial, empty string) table {
 	for _, one := range trials {
 		step, share := trialPlace(one)
 		t.rows = append(t.rows, []cell{text("%s", one.Spec.Name), trialStatus(one.State), text("%s", step), text("%s", share),
-			text("%s", one.Spec.Flag), text("%d", one.State.Treatment.Units), ago(one.State.UpdatedAt), text("%s", one.State.Why)})
+			text("%s", showFlag(one.Spec)), text("%d", one.State.Treatment.Units), ago(one.State.UpdatedAt), text("%s", one.State.Why)})
 	}
 	return t
 }

@@ -21,7 +21,7 @@ func trialStatus(s trial.State) cell {
 	if s.Ended() && s.Result != "" {
 		word = string(s.Result)
 		switch s.Result {
-		case trial.ResultPromoted, trial.ResultSurvived:
+		case trial.ResultPromoted, trial.ResultSurvived, trial.ResultQuiet:
 			m = markGood
 		case trial.ResultInconclusive:
 			m = markUnknown
@@ -47,11 +47,19 @@ func showStep(s trial.Step) string {
 	return showShare(s.Share) + " of " + strings.Join(s.Segments, "+")
 }
 
+// showRampStep adds to a step's share that a person must approve that it ends.
+func showRampStep(s trial.Step) string {
+	if s.Approval {
+		return showStep(s) + " (approval)"
+	}
+	return showStep(s)
+}
+
 // showSteps writes the ramp, with what is behind and where the trial is.
 func (s style) showSteps(t api.Trial) string {
 	parts := make([]string, len(t.Spec.Steps))
 	for i, step := range t.Spec.Steps {
-		switch word := showStep(step); {
+		switch word := showRampStep(step); {
 		case i < t.State.Step || t.State.Phase == trial.PhaseWatching || t.State.Result == trial.ResultPromoted:
 			parts[i] = s.marked(markGood, word)
 		case i == t.State.Step && t.State.Ended():
@@ -90,8 +98,8 @@ func guardrailRows(t api.Trial) [][]cell {
 		if i < len(t.State.Guardrails) {
 			state = t.State.Guardrails[i]
 		}
-		rows = append(rows, []cell{text("%s", g.Name), verdictCell(state), text("%s", showCount(state.Control)),
-			text("%s", showCount(state.Treatment)), text("%s", showEstimate(state.Ratio)), text("%s", showTolerance(g)), text("%s", g.Mode)})
+		rows = append(rows, []cell{text("%s", g.Name), verdictCell(state), text("%s", showCounted(g, state.Control)),
+			text("%s", showCounted(g, state.Treatment)), text("%s", showComparison(state)), text("%s", showTolerance(g)), text("%s", g.Mode)})
 	}
 	return rows
 }
@@ -103,6 +111,40 @@ func showCount(c trial.Count) string {
 	return fmt.Sprintf("%.3g%% of %d", c.Share()*100, c.Of)
 }
 
+// showArm shows what a guardrail has counted in one arm: bad ones, or the mean of a value.
+func showArm(g trial.Guardrail, c trial.Count) string {
+	switch {
+	case c.Of == 0:
+		return "-"
+	case g.Metric == trial.MetricValue:
+		return fmt.Sprintf("mean %.4g of %d", c.Mean(), c.Of)
+	case g.Metric == trial.MetricThroughput:
+		return fmt.Sprintf("%d", c.Of)
+	}
+	return fmt.Sprintf("%d of %d, %.3g%%", c.Bad, c.Of, c.Share()*100)
+}
+
+// showCounted is showCount for any metric.
+func showCounted(g trial.Guardrail, c trial.Count) string {
+	switch {
+	case c.Of == 0:
+		return "-"
+	case g.Metric == trial.MetricValue:
+		return fmt.Sprintf("%.4g, mean of %d", c.Mean(), c.Of)
+	case g.Metric == trial.MetricThroughput:
+		return fmt.Sprintf("%d", c.Of)
+	}
+	return showCount(c)
+}
+
+// showComparison is the ratio of the arms, of a value the difference of its means.
+func showComparison(s trial.GuardrailState) string {
+	if d := s.Difference; d != nil {
+		return fmt.Sprintf("%s (%s to %s)", signed(d.Value), signed(d.Low), signed(d.High))
+	}
+	return showEstimate(s.Ratio)
+}
+
 func showEstimate(e trial.Estimate) string { return cmp.Or(e.String(), "-") }
 
 // trialRows are the named values of get; TSV has them all, a terminal shows what is not empty.
@@ -110,7 +152,7 @@ func trialRows(s style, t api.Trial) []detail {
 	_, share := trialPlace(t)
 	rows := []detail{
 		{"hypothesis", text("%s", t.Spec.Hypothesis)},
-		{"flag", text("%s", fmt.Sprintf("%s: %s %s %s", t.Spec.Flag, t.Spec.Control, s.choose("→", "->"), t.Spec.Treatment))},
+		{"flag", text("%s", s.showTarget(t.Spec))},
 		{"audience", text("%s", showCondition(t.Spec.Audience))},
 		{"steps", cell{plain: share, shown: s.showSteps(t)}},
 		{"treatment", text("%s", showTotals(t.State.Treatment))},
@@ -122,6 +164,40 @@ func trialRows(s style, t api.Trial) []detail {
 		rows[len(rows)-1].cell = ago(t.State.EndedAt)
 	}
 	return rows
+}
+
+// showTarget names what is tried: the variants of a flag, or deployments.
+func (s style) showTarget(spec trial.Spec) string {
+	from, to := spec.Control, spec.Treatment
+	if c := spec.Cohorts; c != nil {
+		from, to = c.Control, c.Treatment
+	}
+	return fmt.Sprintf("%s: %s %s %s", showFlag(spec), from, s.choose("→", "->"), to)
+}
+
+// showFlag names the flag, or where it is none the service and the attribute.
+func showFlag(spec trial.Spec) string {
+	c := spec.Cohorts
+	switch {
+	case c == nil:
+		return spec.Flag
+	case c.Service == "":
+		return c.Attribute
+	}
+	return c.Service + " by " + c.Attribute
+}
+
+// traceFilter are the flags of trace list that select the trial's treatment.
+func traceFilter(spec trial.Spec, variant string) string {
+	switch c := spec.Cohorts; {
+	case c == nil && variant == "":
+		return "--flag " + spec.Flag
+	case c == nil:
+		return "--flag " + spec.Flag + "=" + variant
+	case c.Service == "":
+		return ""
+	}
+	return "--service " + spec.Cohorts.Service
 }
 
 func startedCell(s trial.State) cell {
@@ -156,7 +232,7 @@ func actionRows(noun trialNoun, t api.Trial) []detail {
 	if len(traces) > 0 {
 		rows = append(rows, detail{"bad requests", text("%s", strings.Join(traces, "\n"))})
 	} else if t.State.NoData > 0 && !t.State.Ended() {
-		rows = append(rows, detail{"is it there?", text("%s", "seatrial trace list --flag "+t.Spec.Flag)})
+		rows = append(rows, detail{"is it there?", text("%s", strings.TrimSpace("seatrial trace list "+traceFilter(t.Spec, "")))})
 	}
 	return append(rows, detail{"next", text("%s", strings.Join(nextCommands(noun, t), "\n"))})
 }
@@ -168,19 +244,27 @@ func nextCommands(noun trialNoun, t api.Trial) []string {
 	}
 	switch {
 	case t.State.Ended() && t.Spec.Goal == trial.GoalSurvive:
-		return []string{"seatrial trace list --errors --flag " + t.Spec.Flag + "=" + t.Spec.Treatment + "  (what the fault did)"}
+		return []string{"seatrial trace list --errors " + traceFilter(t.Spec, t.Spec.Treatment) + "  (what the fault did)"}
+	case t.Spec.Goal == trial.GoalCalibrate:
+		return []string{fmt.Sprintf("seatrial rollout aa %s  (what the self-test shows)", t.Spec.Name)}
 	case t.State.Ended():
-		return []string{"seatrial change list --kind trial --key " + t.Spec.Name + "  (what happened, decision by decision)"}
+		return []string{"seatrial rollout explain " + t.Spec.Name + "  (why, with all the evidence)", "seatrial change list --kind trial --key " + t.Spec.Name + "  (what happened, decision by decision)"}
 	case t.State.Phase == trial.PhaseWatching:
 		return []string{command("abort", "take the promotion back")}
 	case t.Spec.Goal == trial.GoalSurvive:
 		return []string{command("abort", "fault off, now")}
 	}
 	var commands []string
+	if t.State.Step < len(t.Spec.Steps) && t.Spec.Steps[t.State.Step].Approval && !t.State.Approved {
+		commands = append(commands, command("approve", "let this step be left once the evidence allows"))
+	}
 	if t.State.Phase == trial.PhasePaused {
 		commands = append(commands, command("resume", "let the evidence decide again"))
 	} else {
 		commands = append(commands, command("pause", "stay at this share"))
+	}
+	if t.Spec.Cohorts != nil {
+		return append(commands, command("promote", "end it as a success; your deployment tool moves the traffic"), command("abort", "end it as a failure"))
 	}
 	if next := t.State.Step + 1; next < len(t.Spec.Steps) {
 		commands = append(commands, command("advance", "to "+showStep(t.Spec.Steps[next])+" now"))

@@ -152,17 +152,10 @@ func (a *app) statusOf(ctx context.Context, c *api.Client, name string, timeout 
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, still)
 		defer cancel()
 	}
-	seen := ""
 	w := watcher{
 		fetch: func(ctx context.Context) (api.Trial, error) { return c.Trial(ctx, name) },
 		away:  a.tellAway,
-		show: func(t api.Trial) error {
-			if line := stage(t); line != seen && !t.State.Ended() {
-				seen = line
-				a.say("%s", a.watchLine(t))
-			}
-			return nil
-		},
+		show:  a.narrate(),
 	}
 	t, err := w.run(ctx)
 	if err != nil {
@@ -172,6 +165,18 @@ func (a *app) statusOf(ctx context.Context, c *api.Client, name string, timeout 
 		return err
 	}
 	return exitOfResult(t.State.Result)
+}
+
+// narrate gives how the changes of a trial that runs are told on standard error.
+func (a *app) narrate() func(api.Trial) error {
+	seen := ""
+	return func(t api.Trial) error {
+		if line := stage(t); line != seen && !t.State.Ended() {
+			seen = line
+			a.say("%s", a.watchLine(t))
+		}
+		return nil
+	}
 }
 
 // screen redraws text in place.
