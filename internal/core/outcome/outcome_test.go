@@ -212,7 +212,7 @@ func TestIntervalJSONRoundTrip(t *testing.T) {
 func TestArmsMerge(t *testing.T) {
 	arm := func(t *rapid.T, name string) Arm {
 		n := rapid.SliceOfN(rapid.OneOf(rapid.Uint64Range(0, 9), rapid.Just(uint64(math.MaxUint64))), 5, 5).Draw(t, name)
-		measures := []Measure{{Name: "errors", Of: n[0], Bad: n[1], Sum: 1, SumSquares: 2}, {Name: name, Of: n[2]}}
+		measures := []Measure{{Name: name, Of: n[2]}, {Name: "errors", Of: n[0], Bad: n[1], Sum: 1, SumSquares: 2}}
 		return Arm{Requests: n[0], Bad: n[1], NewUnits: n[2], AtRiskUnits: n[3], BadUnits: n[4],
 			Latency: recorded(drawValues(t, name+" latency")), Measures: measures}
 	}

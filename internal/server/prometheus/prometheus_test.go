@@ -330,7 +330,8 @@ func TestCredentials(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.Pull(t.Context(), plan, noon, noon.Add(time.Second))
+		one := trial.Spec{Guardrails: []trial.Guardrail{{Name: "errors", Prometheus: &trial.PromSource{Treatment: trial.PromCounters{Total: "t"}}}}}
+		_, err = s.Pull(t.Context(), one, noon, noon.Add(time.Second))
 		return err
 	}
 	bearer := Config{BearerTokenFile: file}
