@@ -59,6 +59,10 @@ func (a *app) serve(ctx context.Context, s settings) error {
 	return untilInterrupted(ctx, srv, s.drainDelay+stopWithin, nil)
 }
 
+func (p prometheusSettings) config() server.Prometheus {
+	return server.Prometheus{URL: p.url, BearerTokenFile: p.tokenFile, BasicUser: p.user, BasicPasswordFile: p.passwordFile, Lag: p.lag, Align: p.align}
+}
+
 // beyondThisMachine reports whether an address is more than loopback.
 func beyondThisMachine(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)

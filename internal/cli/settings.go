@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
-	server "github.com/seatrial/seatrial/internal/server/app"
 	"github.com/spf13/cobra"
 )
 
@@ -34,7 +33,13 @@ type settings struct {
 	acceptLoss              bool
 	drainDelay              time.Duration
 	maxConnections          int
-	prometheus              server.Prometheus
+	prometheus              prometheusSettings
+}
+
+// prometheusSettings say where Prometheus is and how to ask it.
+type prometheusSettings struct {
+	url, tokenFile, user, passwordFile string
+	lag, align                         time.Duration
 }
 
 // setting is one of them. The flag --drain-delay, the variable SEATRIAL_DRAIN_DELAY and the
@@ -59,15 +64,17 @@ func serveSettings() []setting {
 			s.webhookAllow, err = readNetworks(v)
 			return err
 		}},
-		{"prometheus-url", "", "Prometheus that guardrails may pull counts from, such as http://prometheus:9090", func(s *settings, v string) error { s.prometheus.URL = v; return nil }},
-		{"prometheus-token-file", "", "file with the bearer token for it", func(s *settings, v string) error { s.prometheus.BearerTokenFile = v; return nil }},
-		{"prometheus-user", "", "user for it, with --prometheus-password-file", func(s *settings, v string) error { s.prometheus.BasicUser = v; return nil }},
-		{"prometheus-password-file", "", "file with that user's password", func(s *settings, v string) error { s.prometheus.BasicPasswordFile = v; return nil }},
+		{"prometheus-url", "", "Prometheus that guardrails may pull counts from, such as http://prometheus:9090", func(s *settings, v string) error { s.prometheus.url = v; return nil }},
+		{"prometheus-token-file", "", "file with the bearer token for it", func(s *settings, v string) error { s.prometheus.tokenFile = v; return nil }},
+		{"prometheus-user", "", "user for it, with --prometheus-password-file", func(s *settings, v string) error { s.prometheus.user = v; return nil }},
+		{"prometheus-password-file", "", "file with that user's password", func(s *settings, v string) error { s.prometheus.passwordFile = v; return nil }},
 		{"prometheus-lag", "30s", "how long to wait for scrapes; more than the scrape timeout", func(s *settings, v string) (err error) {
-			if s.prometheus.Lag, err = time.ParseDuration(v); err != nil || s.prometheus.Lag <= 0 {
-				return fmt.Errorf("%q: write a time such as 30s", v)
-			}
-			return nil
+			s.prometheus.lag, err = positiveTime(v)
+			return err
+		}},
+		{"prometheus-align", "1m", "pulls begin and end at multiples of this; a multiple of the scrape interval", func(s *settings, v string) (err error) {
+			s.prometheus.align, err = positiveTime(v)
+			return err
 		}},
 		{"data", defaultDataDir(), "folder of the change log", func(s *settings, v string) error { s.data = v; return nil }},
 		{"environment", "default", "name of the environment, as telemetry shows it", func(s *settings, v string) error { s.environment = v; return nil }},
@@ -120,6 +127,14 @@ func (j *joined) Set(text string) error {
 }
 func (j *joined) String() string { return string(*j) }
 func (*joined) Type() string     { return "string" }
+
+func positiveTime(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%q: write a time such as 30s", text)
+	}
+	return d, nil
+}
 
 // readNetworks reads networks and single addresses.
 func readNetworks(text string) (list []netip.Prefix, err error) {
