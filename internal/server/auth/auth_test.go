@@ -250,8 +250,23 @@ func TestHeadersThatAreNotUnderstood(t *testing.T) {
 			t.Errorf("%q: %v", test.header, err)
 		}
 	}
-	// A token in a cookie is none: only sessions travel so.
+	// Tools that can only be given a URL send its password.
 	r := request(here, "")
+	r.SetBasicAuth("flagger", "right")
+	if _, err := a.Authorize(r, AtLeast(control.RoleAdmin)); err != nil {
+		t.Errorf("Basic: %v", err)
+	}
+	r.Method = http.MethodPost
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	if _, err := a.Authorize(r, AtLeast(control.RoleAdmin)); err == nil {
+		t.Error("another site made a browser repeat its password")
+	}
+	r.SetBasicAuth("right", "wrong")
+	if _, err := a.Authorize(r, AtLeast(control.RoleAdmin)); err == nil {
+		t.Error("the user's name was taken for the token")
+	}
+	// A token in a cookie is none: only sessions travel so.
+	r = request(here, "")
 	r.AddCookie(&http.Cookie{Name: cookieName(r), Value: "right"})
 	if _, err := a.Authorize(r, AtLeast(control.RoleAdmin)); err == nil {
 		t.Error("a cookie gave the rights of a token")

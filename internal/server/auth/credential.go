@@ -29,13 +29,14 @@ func (c credential) isSession() bool { return strings.HasPrefix(c.secret, sessio
 func credentialOf(r *http.Request) (credential, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, secret, _ := strings.Cut(header, " ")
-		if _, password, ok := r.BasicAuth(); ok {
+		_, password, basic := r.BasicAuth()
+		if basic {
 			scheme, secret = "Bearer", password
 		}
 		if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" || len(secret) > maxSecret {
 			return credential{}, unauthenticated(`the header Authorization is not understood: write it as "Bearer <token>"`)
 		}
-		return credential{secret: secret}, nil
+		return credential{secret: secret, cookie: basic}, nil // browsers repeat Basic by themselves
 	}
 	if secret := strings.TrimSpace(r.Header.Get("X-API-Key")); secret != "" && len(secret) <= maxSecret {
 		return credential{secret: secret}, nil

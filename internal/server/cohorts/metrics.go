@@ -323,11 +323,17 @@ func pointSeries(source, labels identity, p *Point, metric string) intervals.Ser
 	h := make(hasher, 0, 64)
 	h = append(h, source[:]...)
 	h = append(h, labels[:]...)
-	if p.Cumulative {
+	if p.Cumulative || !p.Resource.identified() {
 		h = binary.AppendVarint(h, p.Start)
 	}
 	h.text(metric)
 	return intervals.SeriesKey(h.sum())
+}
+
+// identified reports whether the resource tells its process from others. Where it does not, the
+// reports of two processes overlap in time and are no duplicates; only equal ones are.
+func (r *Resource) identified() bool {
+	return slices.ContainsFunc(r.Attributes, func(a traces.Attribute) bool { return a.Key == "service.instance.id" })
 }
 
 // isBad reports whether the requests of a series failed, as the conventions tell it: they have an

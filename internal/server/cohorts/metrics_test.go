@@ -27,6 +27,7 @@ func TestNobodyAsks(t *testing.T) {
 func TestWhatIsCounted(t *testing.T) {
 	e := versions()
 	v1, v2 := resource("v1", "a"), resource("v2", "b")
+	nameless := &cohorts.Resource{Service: "shop", Attributes: texts("service.name", "shop", "service.version", "v2")}
 	other := &cohorts.Resource{Service: "cart", Attributes: v2.Attributes}
 	type report struct {
 		at     float64
@@ -68,6 +69,9 @@ func TestWhatIsCounted(t *testing.T) {
 		{"delta of before the trial", []report{one(10, point(v2, -50, 10, fast(5), delta))}, "treatment 0/0 control 0/0"},
 		{"delta sent again", []report{
 			one(60, point(v2, 0, 60, fast(5), delta)), one(61, point(v2, 0, 60, fast(5), delta))}, "treatment 0/5 control 0/0"},
+		{"delta of two processes that nothing tells apart", []report{
+			one(60, point(nameless, 0, 60, fast(5), delta)), one(61, point(nameless, 1, 61, fast(7), delta)),
+			one(62, point(nameless, 1, 61, fast(7), delta))}, "treatment 0/12 control 0/0"},
 		{"another service", []report{one(60, point(other, 1, 60, fast(5)))}, "treatment 0/0 control 0/0"},
 		{"another version", []report{one(60, point(resource("v3", "c"), 1, 60, fast(5)))}, "treatment 0/0 control 0/0"},
 		{"a sender whose clock is an hour late", []report{

@@ -223,7 +223,7 @@ func (c *call) flaggerVerdict() error {
 func (p *flaggerPayload) plan() (trial.Spec, error) {
 	var spec trial.Spec
 	if p.Name == "" || p.Namespace == "" || p.Phase == "" || p.Checksum == "" {
-		return spec, invalid("the body is not a webhook payload of Flagger: it needs name, namespace, phase and checksum (Flagger 1.20 or newer)")
+		return spec, invalid("the body is not a webhook payload of Flagger: it needs name, namespace, phase and checksum")
 	}
 	if text := p.Metadata["plan"]; text != "" {
 		if err := decodeStrict("metadata.plan", []byte(text), &spec); err != nil {
