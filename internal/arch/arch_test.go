@@ -206,15 +206,18 @@ func hasKey[V any](m map[string]V, key string) bool { _, ok := m[key]; return ok
 var adapters = []string{
 	"internal/server/store/sqlite", "internal/server/httpapi", "internal/server/stream",
 	"internal/server/ofrep", "internal/server/otlp", "internal/server/traces", "internal/server/intervals", "internal/server/console",
-	"internal/server/flagd", "internal/server/prometheus",
+	"internal/server/flagd", "internal/server/prometheus", "internal/server/cohorts",
 }
 
 // between are the imports of one adapter by another that are meant, with the reason.
 var between = map[string]string{
-	"internal/server/otlp → internal/server/traces":    "spans are decoded into the form in which they are kept",
-	"internal/server/otlp → internal/server/intervals": "points are decoded into the form in which they are counted",
-	"internal/server/httpapi → internal/server/traces": "the API answers with the trace store's trees",
-	"internal/server/console → internal/server/traces": "the pages show the trace store's trees",
+	"internal/server/otlp → internal/server/traces":       "spans are decoded into the form in which they are kept",
+	"internal/server/otlp → internal/server/intervals":    "points are decoded into the form in which they are counted",
+	"internal/server/otlp → internal/server/cohorts":      "what stock SDKs send is decoded into the form in which it is converted",
+	"internal/server/cohorts → internal/server/intervals": "what stock SDKs count becomes the points that our own sends",
+	"internal/server/cohorts → internal/server/traces":    "attributes and spans have the form in which they are decoded",
+	"internal/server/httpapi → internal/server/traces":    "the API answers with the trace store's trees",
+	"internal/server/console → internal/server/traces":    "the pages show the trace store's trees",
 }
 
 func TestAdaptersDoNotKnowEachOther(t *testing.T) {
