@@ -99,6 +99,18 @@ func TestShadowGuardrailsDoNothing(t *testing.T) {
 	}
 }
 
+// 20 % fewer of something good means that the control has up to 1.25 times as many.
+func TestMarginWhereMoreIsBetter(t *testing.T) {
+	g := Guardrail{Metric: MetricEvent, Event: "x", Better: BetterHigher, Relative: 0.2}
+	if got := newBound(&g, 0).Guard.Relative; got < 0.25-1e-12 || got > 0.25+1e-12 {
+		t.Errorf("margin %v, want 0.25", got)
+	}
+	g.Better = BetterLower
+	if got := newBound(&g, 0).Guard.Relative; got != 0.2 {
+		t.Errorf("margin %v, want 0.2", got)
+	}
+}
+
 func TestBlame(t *testing.T) {
 	spec := ordered(func(s *Spec) {
 		s.Guardrails = nil

@@ -147,7 +147,7 @@ func cohorts(change ...func(*Spec)) Spec {
 
 // byRequest is an interval as a receiver counts it that knows no units.
 func byRequest(requests, bad uint64) outcome.Interval {
-	return pair(outcome.Arm{Requests: requests, Bad: bad}, outcome.Arm{Requests: 9 * requests, Bad: requests / 50})
+	return pair(outcome.Arm{Requests: requests, Bad: bad, NewUnits: requests}, outcome.Arm{NewUnits: requests, Requests: 9 * requests, Bad: requests / 50})
 }
 
 func TestCohorts(t *testing.T) {

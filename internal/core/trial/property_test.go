@@ -117,7 +117,7 @@ func checkAutomatic(t *rapid.T, s, next State, iv outcome.Interval) {
 	if s.Phase == PhasePaused && !next.Ended() && (next.Step != s.Step || next.Phase != PhasePaused) {
 		t.Fatalf("a paused trial moved from step %d to %d, phase %s", s.Step, next.Step, next.Phase)
 	}
-	forward := next.Step > s.Step || next.Phase == PhaseWatching && s.Phase != PhaseWatching || next.Result == ResultSurvived
+	forward := next.Step > s.Step || next.Phase == PhaseWatching && s.Phase != PhaseWatching || next.Result == ResultSurvived && !s.Ended()
 	if forward && (!compared(&iv) || s.Sample.Invalid) {
 		t.Fatalf("moved on to %s/%d on evidence that says nothing: %+v", next.Phase, next.Step, iv)
 	}

@@ -210,6 +210,20 @@ func TestALongIntervalIsNotALongLook(t *testing.T) {
 	}
 }
 
+// Two controllers that look at the same time do not make it pass twice.
+func TestOverlappingIntervalsPassOnce(t *testing.T) {
+	spec := ordered()
+	s := Start(spec, 1, day0)
+	for i, at := range [][2]int{{0, 15}, {5, 20}, {0, 10}, {18, 30}} {
+		iv := silent
+		iv.Seq, iv.From, iv.To = i+1, day0.Add(time.Duration(at[0])*time.Second), day0.Add(time.Duration(at[1])*time.Second)
+		s, _ = Next(spec, s, IntervalClosed{iv})
+	}
+	if s.Elapsed != Duration(30*time.Second) {
+		t.Errorf("%s passed, want 30s", s.Elapsed)
+	}
+}
+
 // Clocks that jump, in either direction and by years, move nothing on by themselves: time that was
 // not watched does not count, and no sentence or count breaks.
 func TestClockJumpsDoNothing(t *testing.T) {
