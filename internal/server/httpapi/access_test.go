@@ -235,6 +235,7 @@ func TestTooMuchWorkIsRefused(t *testing.T) {
 	}
 	b.send("POST", "/v1/traces", "{}").want(200)         // has its own room
 	b.send("GET", v1+"/stream", "", "as: sdk").want(200) // has the hub's
+	b.send("POST", v1+"/halt", "").want(200)             // an emergency stop is not refused for load
 	leave <- struct{}{}
 	<-done
 	b.send("GET", v1+"/flags", "").want(200)

@@ -76,6 +76,7 @@ type API struct {
 	ingest semaphore
 	upload semaphore
 	parts  semaphore
+	urgent semaphore
 	stats  counters
 	zipped atomic.Pointer[zipped] // of snapshot
 }
@@ -100,7 +101,7 @@ func New(cfg Config) *API {
 	a := &API{
 		cfg: cfg, table: http.NewServeMux(), routes: routes(),
 		work: make(semaphore, cfg.MaxRequests), ingest: make(semaphore, cfg.MaxTelemetry),
-		upload: make(semaphore, cfg.MaxUploads), parts: make(semaphore, cfg.MaxParts),
+		upload: make(semaphore, cfg.MaxUploads), parts: make(semaphore, cfg.MaxParts), urgent: make(semaphore, maxUrgent),
 	}
 	for i := range a.routes {
 		rt := &a.routes[i]
@@ -108,6 +109,9 @@ func New(cfg Config) *API {
 	}
 	return a
 }
+
+// maxUrgent bounds the emergency stops that are worked on at a time.
+const maxUrgent = 32
 
 // semaphore bounds what happens at a time, without waiting.
 type semaphore chan struct{}
@@ -141,7 +145,7 @@ type counters struct {
 // Stats gives the present figures.
 func (a *API) Stats() Stats {
 	s := Stats{
-		InFlight: len(a.work) + len(a.ingest) + len(a.upload) + len(a.parts), Overloaded: a.stats.overloaded.Load(),
+		InFlight: len(a.work) + len(a.ingest) + len(a.upload) + len(a.parts) + len(a.urgent), Overloaded: a.stats.overloaded.Load(),
 		Panics: a.stats.panics.Load(), Refused: a.cfg.Auth.Refused(),
 	}
 	for i := range s.Answered {

@@ -13,6 +13,7 @@ type class int
 
 const (
 	classAPI       class = iota // JSON in, JSON out
+	classUrgent                 // as classAPI, with room of its own: an emergency stop is not refused for load
 	classStream                 // lives long, has no deadline
 	classTelemetry              // large bodies, its own limits
 	classUpload                 // text in, the largest bodies, takes minutes; JSON out
@@ -97,7 +98,7 @@ func routes() []route {
 		{method: "GET", path: v1 + "/trials/{key}/intervals", need: viewer, query: []string{"limit", "cursor", "after", "attempt"}, handle: (*call).listIntervals},
 		{method: "GET", path: v1 + "/trials/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindTrial)},
 
-		{method: "POST", path: v1 + "/halt", need: editor, query: written, handle: (*call).halt},
+		{method: "POST", path: v1 + "/halt", need: editor, class: classUrgent, query: written, handle: (*call).halt},
 
 		{method: "GET", path: v1 + "/webhooks", need: viewer, query: paged, handle: (*call).listWebhooks},
 		{method: "POST", path: v1 + "/webhooks", need: editor, query: written, keyed: true, handle: (*call).createWebhook},

@@ -147,6 +147,8 @@ func (c *call) enter() (done func(), err error) {
 		room, read, work, write = c.api.upload, uploadTimeout, uploadTimeout, uploadTimeout
 	case classPart:
 		room = c.api.parts
+	case classUrgent:
+		room = c.api.urgent
 	}
 	if !room.acquire() {
 		c.api.stats.overloaded.Add(1)
