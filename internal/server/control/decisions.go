@@ -104,7 +104,7 @@ func intervalRow(entry *TrialEntry, iv *outcome.Interval, state *trial.State, ch
 	if iv == nil {
 		return nil, nil
 	}
-	row := &IntervalRow{Trial: entry.Spec.Name, Attempt: state.Attempt, Seq: iv.Seq, Revision: entry.Revision}
+	row := &IntervalRow{Trial: entry.Spec.Name, Attempt: state.Attempt, Seq: iv.Seq, Revision: entry.Revision, encoded: true}
 	var err, err2 error
 	row.Interval, err = json.Marshal(iv)
 	if checkpoint {

@@ -212,7 +212,7 @@ func (c *Controller) expectNamed(name string, now time.Duration) (*openInterval,
 
 // expect makes sure that the outcomes of the trial's present version are collected.
 func (c *Controller) expect(entry *control.TrialEntry, now time.Duration) *openInterval {
-	name, version := entry.Spec.Name, entry.State.Version(entry.Spec)
+	name := entry.Spec.Name
 	o := c.open[name]
 	if o == nil || o.attempt != entry.State.Attempt {
 		c.due.remove(o)
@@ -223,19 +223,27 @@ func (c *Controller) expect(entry *control.TrialEntry, now time.Duration) *openI
 		c.open[name] = o
 		c.schedule(o, entry)
 	}
-	if o.version != version {
-		if o.closed != nil { // of a step that is over
-			o.closed = nil
-			c.schedule(o, entry)
-		}
-		if err := c.cfg.Outcomes.Expect(name, version); err != nil {
-			c.cfg.Logger.Error("outcomes cannot be collected", "trial", name, "error", err)
-			return o
-		}
-		o.version = version
-		c.cfg.Reached(pointExpected)
+	if o.version == "" || o.step != entry.State.Step {
+		c.collect(o, entry)
 	}
 	return o
+}
+
+// collect has the outcomes of the trial's present version collected, and drops what waits of a
+// step that is over.
+func (c *Controller) collect(o *openInterval, entry *control.TrialEntry) {
+	if o.closed != nil {
+		o.closed = nil
+		c.schedule(o, entry)
+	}
+	version := entry.State.Version(entry.Spec)
+	if err := c.cfg.Outcomes.Expect(o.trial, version); err != nil {
+		c.cfg.Logger.Error("outcomes cannot be collected", "trial", o.trial, "error", err)
+		o.version = ""
+		return
+	}
+	o.step, o.version = entry.State.Step, version
+	c.cfg.Reached(pointExpected)
 }
 
 func (c *Controller) forget(name string) {

@@ -13,7 +13,8 @@ import (
 type openInterval struct {
 	trial   string
 	attempt int
-	version string
+	step    int
+	version string        // of attempt and step; empty while nothing is collected
 	from    time.Duration // when it was opened
 	base    time.Duration // when it should have been opened
 	start   time.Time     // its start as recorded: where the last one ended

@@ -22,10 +22,11 @@ const (
 
 // weighing is a closed interval on its way into the store.
 type weighing struct {
-	entry control.TrialEntry
-	open  *openInterval
-	iv    *closedInterval
-	state trial.State // after it
+	entry   control.TrialEntry
+	open    *openInterval
+	iv      *closedInterval
+	state   trial.State // after it
+	decided bool        // it asks for something to be done
 }
 
 // tick closes the intervals that are due, and has those stored that are complete.
@@ -86,7 +87,8 @@ func (c *Controller) attempt(ctx context.Context, batch []*weighing, now time.Du
 			continue
 		}
 		actions := c.next(w)
-		if len(actions) == 0 {
+		w.decided = len(actions) > 0
+		if !w.decided {
 			records = append(records, control.Record{Trial: w.open.trial, Revision: w.entry.Revision, Interval: w.iv.Interval, State: w.state})
 			plain = append(plain, w)
 			continue
@@ -144,6 +146,11 @@ func (c *Controller) settle(w *weighing, err error, now time.Duration, again []*
 		}
 		c.unpin(w.entry.State.Exemplars, w.state.Exemplars)
 		c.weighed()
+		if !w.decided { // the step is the same, so what is collected stays so too
+			w.open.closed = nil
+			c.schedule(w.open, &w.entry)
+			break
+		}
 		c.done(w, now)
 	}
 	return again
