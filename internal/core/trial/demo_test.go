@@ -167,9 +167,9 @@ func TestDemoPlansEndAsTheyShould(t *testing.T) {
 		within float64 // seconds to the decision, in every seed
 		median float64 // in half of them
 	}{
-		{"good", goodPlan(), 200, nil, ResultPromoted, 30, 20},
-		{"good, incident at 25 %", goodPlan(), 200, func(w *shop) { w.bad, w.slow = incident(8, 0.005, 0.3), incident(8, 1, 5) }, ResultPromoted, 30, 22},
-		{"good, incident at 50 %", goodPlan(), 200, func(w *shop) { w.bad, w.slow = incident(14, 0.005, 0.3), incident(14, 1, 5) }, ResultPromoted, 35, 25},
+		{"good", goodPlan(), 200, nil, ResultPromoted, 32, 25},
+		{"good, incident at 25 %", goodPlan(), 200, func(w *shop) { w.bad, w.slow = incident(8, 0.005, 0.3), incident(8, 1, 5) }, ResultPromoted, 32, 25},
+		{"good, incident at 50 %", goodPlan(), 200, func(w *shop) { w.bad, w.slow = incident(14, 0.005, 0.3), incident(14, 1, 5) }, ResultPromoted, 35, 27},
 		{"bad", badPlan(), 200, func(w *shop) { w.bad, w.slow = arms(0.12, 0.005), arms(3, 1) }, ResultRolledBack, 12, 9},
 		{"resilient", chaosPlan(), 100, func(w *shop) { w.bad, w.slow = arms(0.01, 0.005), arms(1.5, 1) }, ResultSurvived, 25, 10},
 		{"fragile", chaosPlan(), 100, func(w *shop) { w.bad = arms(0.4, 0.005) }, ResultWeaknessFound, 12, 6},

@@ -26,7 +26,7 @@ func (s *State) estimate(spec *Spec, i int) string {
 	g, st := &spec.Guardrails[i], &s.Guardrails[i]
 	name := subject(g, st.Bound)
 	switch {
-	case st.Learning != nil:
+	case st.Learning != nil && len(st.Bounds) == 0:
 		return name + ": reading the bounds off the control's first requests."
 	case st.empty():
 		return name + ": nothing counted yet."

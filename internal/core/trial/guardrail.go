@@ -38,8 +38,12 @@ type GuardrailState struct {
 
 	// Bounds are what is counted: one for errors and events, one for each latency bound.
 	Bounds []BoundState `json:"bounds,omitempty"`
-	// Learning collects the control's latency until the bounds can be read off it.
+	// Learning collects the control's latency until the last of the bounds is read off it; Learnt
+	// counts those that are. Slots is what the mean over the bounds divides by, with e-value 1 for
+	// those that are to come and for quantiles that fell into one bucket: it must not change.
 	Learning *outcome.Histogram `json:"learning,omitempty"`
+	Learnt   int                `json:"learnt,omitempty"`
+	Slots    int                `json:"slots,omitempty"`
 	Flow     *evidence.Flow     `json:"flow,omitempty"`  // throughput
 	Means    *evidence.Means    `json:"means,omitempty"` // value
 	// SLO watches the service level, if there is one.
@@ -90,10 +94,13 @@ type BoundState struct {
 	Ratio     evidence.RatioSequence `json:"ratio"`
 }
 
-// learnRequests of the control are needed to read the latency bounds off its quantiles.
-const learnRequests = 200
-
-var learnQuantiles = []float64{0.5, 0.75, 0.9, 0.95, 0.99}
+// learnt are the quantiles of the control's latency that become bounds, each read off as soon as
+// that many of its requests came: a p99 of few requests is so uncertain that a slower tail may
+// hide above it (docs/simulations.md).
+var learnt = []struct {
+	quantile float64
+	requests uint64
+}{{0.5, 200}, {0.75, 200}, {0.9, 200}, {0.95, 200}, {0.99, 1000}}
 
 func newGuardrail(spec *Spec, g *Guardrail) GuardrailState {
 	s := GuardrailState{Name: g.Name, Verdict: VerdictNoData, SLO: newSLO(g)}
@@ -113,6 +120,8 @@ func newGuardrail(spec *Spec, g *Guardrail) GuardrailState {
 		s.addSLOBound(g)
 	default:
 		s.Learning = &outcome.Histogram{}
+		s.addSLOBound(g)
+		s.Slots = len(s.Bounds) + len(learnt)
 	}
 	if spec.Goal == GoalCalibrate {
 		s.Dispersion = &Dispersion{}
@@ -146,14 +155,13 @@ func (g *Guardrail) relative() float64 {
 // add weighs what an interval tells.
 func (s *GuardrailState) add(g *Guardrail, r *reading) {
 	switch {
-	case s.Learning != nil:
-		s.learn(g, r)
 	case s.Flow != nil:
 		s.addFlow(g, r)
 	case s.Means != nil:
 		s.addMeans(g, r)
 	default:
 		s.addBounds(g, r)
+		s.learn(g, r)
 	}
 }
 
@@ -218,18 +226,20 @@ func (g *Guardrail) effective(before, add uint64) uint64 {
 	return scaled(before+add) - scaled(before)
 }
 
-// learn collects the control's latency. The bounds are read off the past and used only for what
-// comes after, which keeps the evidence valid.
+// learn collects the control's latency. A bound is read off the past and used only for what comes
+// after, which keeps the evidence valid.
 func (s *GuardrailState) learn(g *Guardrail, r *reading) {
-	s.Learning.Merge(&r.control.Latency)
-	if s.Learning.Count() < learnRequests {
+	if s.Learning == nil {
 		return
 	}
-	for _, q := range learnQuantiles {
-		s.addBound(g, outcome.Edge(s.Learning.Quantile(q)))
+	s.Learning.Merge(&r.control.Latency)
+	for s.Learning.Count() >= learnt[s.Learnt].requests {
+		s.addBound(g, outcome.Edge(s.Learning.Quantile(learnt[s.Learnt].quantile)))
+		if s.Learnt++; s.Learnt == len(learnt) {
+			s.Learning = nil
+			return
+		}
 	}
-	s.addSLOBound(g)
-	s.Learning = nil
 }
 
 // judge combines the evidence and gives the verdict. Harm at some bound is harm (mean of
@@ -273,7 +283,7 @@ func (s *GuardrailState) combine(spec *Spec, g *Guardrail, state *State) {
 }
 
 func (s *GuardrailState) combineBounds(g *Guardrail, alpha float64) {
-	var harm, anyHarm [MaxBounds + 1]float64
+	var harm, anyHarm [MaxBounds + 1]float64 // 0 for slots without a bound
 	worst := 0
 	s.LogNoWorse = math.Inf(1)
 	for i := range s.Bounds {
@@ -284,7 +294,10 @@ func (s *GuardrailState) combineBounds(g *Guardrail, alpha float64) {
 			worst = i
 		}
 	}
-	n := len(s.Bounds)
+	if s.Learning != nil { // not proven safe at a bound that is to come
+		s.LogNoWorse = min(s.LogNoWorse, 0)
+	}
+	n := max(len(s.Bounds), s.Slots)
 	s.LogHarm = evidence.MeanLogE(harm[:n]...)
 	s.LogAnyHarm = evidence.MeanLogE(anyHarm[:n]...)
 	b := &s.Bounds[worst] // the bound that tells most is the one to show

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/seatrial/seatrial/internal/core/evidence"
 	"github.com/seatrial/seatrial/internal/core/outcome"
 )
 
@@ -47,9 +48,25 @@ func TestLatencyBoundsAreLearntFromTheControl(t *testing.T) {
 	}
 	s, _ = feed(spec, s, pair(treatment, control))
 	g := s.Guardrails[1]
-	if g.Learning != nil || len(g.Bounds) != 5 {
+	if g.Learning == nil || len(g.Bounds) != 4 {
 		t.Fatalf("after 200 requests: %d bounds", len(g.Bounds))
 	}
+	for range 8 {
+		s, _ = feed(spec, s, pair(control, control))
+		// The mean is over five bounds from the start, with 1 for the one that is to come.
+		var logs []float64
+		for _, b := range s.Guardrails[1].Bounds {
+			logs = append(logs, b.Guard.LogHarm())
+		}
+		if want := evidence.MeanLogE(append(logs, make([]float64, 5-len(logs))...)...); s.Guardrails[1].LogHarm != want {
+			t.Fatalf("harm %v, want the mean over five, %v", s.Guardrails[1].LogHarm, want)
+		}
+	}
+	last := s.Guardrails[1]
+	if last.Learning != nil || len(last.Bounds) != 5 || last.Bounds[0].Control.Of != 800 {
+		t.Fatalf("after 1,000 requests: %d bounds, %d counted", len(last.Bounds), last.Bounds[0].Control.Of)
+	}
+	g.Bounds = append(g.Bounds, last.Bounds[4])
 	for i, want := range []float64{0.5, 0.75, 0.9, 0.95, 0.99} {
 		b := g.Bounds[i]
 		if b.Seconds != outcome.Edge(b.Seconds) || b.Seconds > want || b.Seconds < want*0.95 {
