@@ -19,7 +19,9 @@ func (r *rig) startMany(n int) {
 	for i := range n {
 		key := fmt.Sprintf("f%04d", i)
 		must[control.FlagEntry](r.t)(r.CreateFlag(r.t.Context(), boolFlag(key), ana))
-		must[control.TrialEntry](r.t)(r.StartTrial(r.t.Context(), rollout("t-"+key, key), ana))
+		spec := rollout("t-"+key, key)
+		spec.Watch = trial.Duration(24 * time.Hour) // does not end by itself
+		must[control.TrialEntry](r.t)(r.StartTrial(r.t.Context(), spec, ana))
 	}
 }
 
