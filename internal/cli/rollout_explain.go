@@ -228,7 +228,7 @@ func (s style) explainView(n trialNoun, t api.Trial, out explainOutput) string {
 	}
 	b.WriteString("\n" + s.details(spentRows(out, n, t)))
 	if len(out.Decisions) > 0 {
-		b.WriteString("\n" + s.bold("The last decisions") + "\n" + s.wrapped(decisionColumns, decisionRows(out.Decisions)))
+		b.WriteString("\n" + s.bold("The last decisions") + "\n" + s.wrapped([]string{"TIME", "BY", "STATUS", "STEP", "WHY"}, decisionLines(out.Decisions)))
 	}
 	if len(out.Rules) > 1 {
 		b.WriteString("\n" + s.bold("What other rules would have done") + "\n" + s.wrapped(ruleColumns, ruleTable(out.Rules).rows))
@@ -324,6 +324,15 @@ func decisionRows(list []decisionOutput) [][]cell {
 		status := trialStatus(trial.State{Phase: d.Phase, Result: d.Result})
 		rows = append(rows, []cell{text("%s", d.Time.UTC().Format(time.RFC3339)), text("%s", d.Actor), status, text("%d", d.Step),
 			{plain: evidenceText(d.Guardrails), shown: cmp.Or(evidenceText(d.Guardrails), "-")}, text("%s", d.Why)})
+	}
+	return rows
+}
+
+// decisionLines are the rows for people: the evidence behind each is in replay.
+func decisionLines(list []decisionOutput) [][]cell {
+	rows := decisionRows(list)
+	for i, row := range rows {
+		rows[i] = []cell{row[0], actor(list[i].Actor), row[2], row[3], row[5]}
 	}
 	return rows
 }

@@ -186,13 +186,13 @@ func (a *app) printPlan(spec trial.Spec, traffic forecast.Traffic, source string
 			never, within = "?", "?"
 		}
 		t.rows = append(t.rows, []cell{text("%d", s.Step), text("%s", s.Share), text("%s", s.Guardrail), minutesCell(s.Safe, never), minutesCell(s.Detect150, within),
-			minutesCell(s.Detect200, within), minutesCell(s.Detect500, within), {plain: trimFloat(s.EventsPerMinute), shown: fmt.Sprintf("%.3g", s.EventsPerMinute)}, {plain: s.Note, shown: s.Note}})
+			minutesCell(s.Detect200, within), minutesCell(s.Detect500, within), {plain: trimFloat(s.EventsPerMinute), shown: perMinute(s.EventsPerMinute)}, {plain: s.Note, shown: s.Note}})
 	}
 	if err := a.print(t); err != nil {
 		return err
 	}
-	a.say("Traffic (%s): %.4g requests and %.4g active users a minute, %.3g%% of requests fail. Minutes count from the start of a step's share.",
-		source, out.Traffic.RequestsPerMinute, out.Traffic.UsersPerMinute, out.Traffic.ErrorRate*100)
+	a.say("Traffic (%s): %s requests and %s active users a minute, %.3g%% of requests fail. Minutes count from the start of a step's share.",
+		source, perMinute(out.Traffic.RequestsPerMinute), perMinute(out.Traffic.UsersPerMinute), out.Traffic.ErrorRate*100)
 	for _, w := range out.Warnings {
 		a.say("%s", a.narration.marked(markWarn, w))
 	}
@@ -235,6 +235,14 @@ func warnings(spec trial.Spec, traffic forecast.Traffic) []string {
 		}
 	}
 	return list
+}
+
+// perMinute writes a rate: whole numbers with commas, small ones with three digits.
+func perMinute(rate float64) string {
+	if rate < 10 || rate > 1e12 {
+		return fmt.Sprintf("%.3g", rate)
+	}
+	return grouped(int(math.Round(rate)))
 }
 
 func neverOr(minutes float64) string {

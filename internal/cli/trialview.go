@@ -84,7 +84,7 @@ func verdictCell(g trial.GuardrailState) cell {
 		trial.VerdictHarmful: markBad, trial.VerdictSafe: markGood, trial.VerdictUndecided: markBusy,
 		trial.VerdictNoData: markUnknown, trial.VerdictInvalid: markWarn,
 	}[g.Verdict]}
-	if g.Alarm {
+	if g.Alarm && g.Verdict != trial.VerdictHarmful {
 		c.shown, c.mark = c.shown+", looks worse", markWarn
 	}
 	return c
