@@ -68,10 +68,14 @@ type loop struct {
 
 const loopURL = "http://127.0.0.1:8420"
 
-func newLoop(t *testing.T) *loop {
+func newLoop(t *testing.T, options ...func(*app.Config)) *loop {
 	t.Helper()
 	network := memnet.Listen()
-	server, err := app.Start(t.Context(), app.Config{Listener: network, DataDir: sqlite.Memory, Environment: "production", Bootstrap: io.Discard})
+	cfg := app.Config{Listener: network, DataDir: sqlite.Memory, Environment: "production", Bootstrap: io.Discard}
+	for _, option := range options {
+		option(&cfg)
+	}
+	server, err := app.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
