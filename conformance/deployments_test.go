@@ -240,7 +240,7 @@ func TestStockSDKsAreCompared(t *testing.T) {
 						l.stable = []*pod{l.run(false, shop("v1")...)}
 						time.Sleep(time.Millisecond)
 						l.stable = append(l.stable, l.run(false, shop("v1")...)) // nothing but its start tells it apart
-						l.traffic(10 * time.Minute)                                                 // before the trial
+						l.traffic(10 * time.Minute)                              // before the trial
 						l.canary = []*pod{l.run(true, shop("v2")...)}
 						if v := l.untilDecided(4 * time.Hour); v.Verdict != c.want {
 							t.Errorf("%s, want %s: %+v", v.Verdict, c.want, v)

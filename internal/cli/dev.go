@@ -21,7 +21,7 @@ import (
 const devFolder = ".seatrial"
 
 func newDev(a *app) *cobra.Command {
-	var addr string
+	var addr, prometheus string
 	var keep, verbose bool
 	cmd := &cobra.Command{
 		Use: "dev", GroupID: groupStart, Short: "Run a control plane on this machine, for development",
@@ -32,6 +32,7 @@ func newDev(a *app) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&addr, "addr", "127.0.0.1:8420", "address; the next free port if it is taken")
+	flags.StringVar(&prometheus, "prometheus-url", "", "Prometheus that guardrails may pull counts from, such as http://127.0.0.1:9090")
 	flags.BoolVar(&keep, "keep", false, "keep the data in "+devFolder+" in this folder, for the next run")
 	flags.BoolVar(&verbose, "verbose", false, "show the server's log")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -44,7 +45,8 @@ func newDev(a *app) *cobra.Command {
 		if verbose {
 			logger = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		}
-		return a.dev(cmd.Context(), server.Config{Addr: addr, NextFreePort: true, DataDir: data, Environment: "dev", Logger: logger, Local: true})
+		return a.dev(cmd.Context(), server.Config{Addr: addr, NextFreePort: true, DataDir: data, Environment: "dev", Logger: logger, Local: true,
+			Prometheus: server.Prometheus{URL: prometheus}})
 	}
 	return cmd
 }

@@ -47,6 +47,7 @@ func (a *app) serve(ctx context.Context, s settings) error {
 	srv, err := server.Start(ctx, server.Config{
 		Addr: s.addr, DataDir: s.data, Environment: s.environment, Logger: s.logger(a.err), Bootstrap: a.err,
 		AlsoListen: s.alsoListen, OpenEvaluation: s.openEvaluation, PublicURL: s.publicURL, WebhookAllow: s.webhookAllow,
+		Prometheus: s.prometheus.config(),
 		AcceptLoss: s.acceptLoss, DrainDelay: s.drainDelay, MaxConnections: s.maxConnections,
 	})
 	if err != nil {

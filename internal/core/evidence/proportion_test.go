@@ -13,10 +13,10 @@ func TestConstantSplitVector(t *testing.T) {
 	near(t, "ln E", p.LogAbove(0.05), 9.191409119, 1e-9)
 	s := ConstantSplit{Share: 0.1, Labels: Proportion{A: 1, B: 9}}
 	s.Add(35, 119-35)
-	low, high, estimate := s.Labels.Interval(0.05)
+	low, high, _ := s.Labels.Interval(0.05)
 	near(t, "low label", low, 0.1679971, 6e-8)
 	near(t, "high label", high, 0.4461727, 6e-8)
-	low, high, estimate = s.Interval(0.05)
+	low, high, estimate := s.Interval(0.05)
 	near(t, "low", low, 1.817270, 6e-7)
 	near(t, "high", high, 7.250554, 6e-7)
 	near(t, "estimate", estimate, 3.75, 1e-12)
