@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -15,8 +16,10 @@ import (
 var yamlish = []string{"1.10", "1e3", "0x1f", "0o7", "0777", "1_000", ".5", "~", "null", "yes", "on", "True", "2026-01-01", "12:30:45", "-", "- a", "a: b", "a #b",
 	"#c", "", " x ", "\n", "a\nb\n", "a\n\n b", "\ttab", "'", `"`, `\`, "{", "[]", "&a", "*a", "!t", "%d", "@", "`", "|", ">", "? x", ".inf", ".nan", "\u0085", "\u2028", "\ufeff", "é", "\x00", "<<", "="}
 
+var beyond64 = regexp.MustCompile(`(: -?\d{19,})\.0`)
+
 // TestExportIsReadAsItWas: what export writes as YAML, apply reads as the same definitions. (Of -0 a
-// reader of YAML makes 0, as which it counts.)
+// reader of YAML makes 0, as which it counts; whole numbers beyond 64 bits get a ".0".)
 func TestExportIsReadAsItWas(t *testing.T) {
 	word := rapid.OneOf(rapid.SampledFrom(yamlish), rapid.String())
 	rapid.Check(t, func(t *rapid.T) {
@@ -41,7 +44,7 @@ func TestExportIsReadAsItWas(t *testing.T) {
 			t.Fatalf("%d documents: %v\n%s", len(documents), err, &out)
 		}
 		want, got := strings.Join(jsonLines(b), "\n"), strings.Join(jsonLines(documents[0].JSON), "\n")
-		if want != got {
+		if got = beyond64.ReplaceAllString(got, "$1"); want != got {
 			t.Fatalf("read as\n%s\nwant\n%s\nof\n%s", got, want, &out)
 		}
 	})

@@ -97,9 +97,21 @@ func writeYAML(b *strings.Builder, v any, indent, lead string) {
 		b.WriteString(" " + yamlText(v) + "\n")
 	case nil:
 		b.WriteString(" null\n")
+	case json.Number:
+		b.WriteString(" " + yamlNumber(v) + "\n")
 	default:
 		fmt.Fprintf(b, " %v\n", v)
 	}
+}
+
+// yamlNumber writes whole numbers that do not fit 64 bits as what they are to JSON, floating-point:
+// readers of YAML take them for texts.
+func yamlNumber(n json.Number) string {
+	const safe = 18 // digits that always fit
+	if text := n.String(); len(strings.TrimPrefix(text, "-")) > safe && !strings.ContainsAny(text, ".eE") {
+		return text + ".0"
+	}
+	return n.String()
 }
 
 // yamlPlain are words with single spaces between them; yamlWords are those that mean something else.
