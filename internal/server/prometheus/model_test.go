@@ -47,6 +47,10 @@ func drawWorld(t *rapid.T, late bool) *world {
 			arrived = at + rapid.Int64Range(modelLag, 4*modelLag).Draw(t, "how late")
 			w.late = true
 		}
+		if n := len(w.series[0]); n > 0 { // the scrapes of a target arrive in their order
+			arrived = max(arrived, w.series[0][n-1].arrived)
+			w.late = w.late || arrived > at+modelLag
+		}
 		w.series[0] = append(w.series[0], past{at, arrived, value[0]})
 		if born {
 			w.series[1] = append(w.series[1], past{at, arrived, value[1]})
