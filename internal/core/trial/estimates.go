@@ -68,7 +68,7 @@ func (s *GuardrailState) flowSentence(g *Guardrail, name string) string {
 	if g.Unit == UnitKey {
 		what = "new users"
 	}
-	return fmt.Sprintf("%s: %d %s, %d in the control; tolerance %.3g %% fewer than assigned.", name, s.Treatment.Of, what, s.Control.Of, g.Relative*100)
+	return fmt.Sprintf("%s: %d %s, %d in the control; tolerance %s.", name, s.Treatment.Of, what, s.Control.Of, tolerance(g))
 }
 
 func (s *GuardrailState) meansSentence(g *Guardrail, name string) string {
@@ -101,9 +101,15 @@ func (s *State) reach(logE, alpha float64) (time.Duration, bool) {
 	return time.Duration(left), true
 }
 
+// ToleranceText gives the tolerance in words: "1.2× or +0.1 percentage points".
+func (g *Guardrail) ToleranceText() string { return tolerance(g) }
+
 func tolerance(g *Guardrail) string {
-	if g.Metric == MetricValue {
+	switch g.Metric {
+	case MetricValue:
 		return valueTolerance(g)
+	case MetricThroughput:
+		return fmt.Sprintf("%.3g %% fewer than assigned", g.Relative*100)
 	}
 	relative, sign := factor(1+g.Relative)+"×", "+"
 	if g.Better == BetterHigher {

@@ -107,6 +107,34 @@ func TestThePageTellsHowTrialsStand(t *testing.T) {
 	}
 }
 
+func TestThePageShowsEveryMetric(t *testing.T) {
+	deployed := trial.Normalize(trial.Spec{Name: "checkout", Cohorts: &trial.Cohorts{Service: "shop", Treatment: "v2", Control: "v1"}, Guardrails: []trial.Guardrail{
+		{Name: "arrivals", Metric: trial.MetricThroughput, Mode: trial.ModeHold, Relative: 0.05},
+		{Name: "basket", Metric: trial.MetricValue, Mode: trial.ModeEnforce, Event: "basket", Better: trial.BetterHigher, Relative: 0.1},
+	}})
+	running := trial.State{Phase: trial.PhaseRunning, Guardrails: []trial.GuardrailState{
+		{Name: "arrivals", Verdict: trial.VerdictSafe, Treatment: trial.Count{Of: 97}, Control: trial.Count{Of: 101}},
+		{Name: "basket", Verdict: trial.VerdictUndecided, Treatment: trial.Count{Of: 4, Sum: 50}, Control: trial.Count{Of: 5, Sum: 60}, Difference: &trial.Difference{Value: 0.5, Low: -2, High: 3}},
+	}}
+	quiet := trial.Spec{Name: "selftest", Flag: "f", Goal: trial.GoalCalibrate}
+	_, page := render(t, state{trials: []control.TrialEntry{
+		{Trial: control.Trial{Spec: deployed, State: running}},
+		{Trial: control.Trial{Spec: quiet, State: trial.State{Phase: trial.PhaseEnded, Result: trial.ResultQuiet, EndedAt: time.Unix(60, 0)}}},
+	}})
+	text := strings.Join(strings.Fields(regexp.MustCompile(`<style>.*?</style>|<[^>]*>`).ReplaceAllString(strings.ReplaceAll(page, "\n", " "), " ")), " ")
+	for _, part := range []string{
+		"Deployments shop by service.version: v2 against v1", "arrivals (hold) 101 97", "5 % fewer than assigned",
+		"basket 12 (mean of 5) 12.5 (mean of 4) &#43;0.5 (-2 to &#43;3) −10 %", "✔ quiet",
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is not in the page: %s", part, text)
+		}
+	}
+	if strings.Contains(text, "Share 50%") {
+		t.Error("the share of deployments is not ours to tell")
+	}
+}
+
 func TestNothingOnThePageRuns(t *testing.T) {
 	w, page := render(t, full())
 	if strings.Contains(page, hostile) || strings.Contains(strings.ToLower(page), "<script") {

@@ -37,19 +37,21 @@ type home struct {
 }
 
 type trialView struct {
-	Name, Noun, Flag, Treatment, Control string
-	Icon, Word, Tone                     string // how it stands, three times
-	Why, Share                           string
-	Step, Steps                          int
-	Started, Ended                       moment
-	Units, BadUnits                      uint64
-	Guardrails                           []guardrailView
-	Traces                               []traceView
+	Name, Noun         string
+	Subject, Of        string // what is divided: a flag, or deployments
+	Treatment, Control string
+	Icon, Word, Tone   string // how it stands, three times
+	Why, Share         string
+	Step, Steps        int
+	Started, Ended     moment
+	Units, BadUnits    uint64
+	Guardrails         []guardrailView
+	Traces             []traceView
 }
 
 type guardrailView struct {
-	Name, Control, Treatment, Ratio, Tolerance string
-	Icon, Word, Tone                           string
+	Name, Control, Treatment, Compared, Tolerance string
+	Icon, Word, Tone                              string
 }
 
 type traceView struct {
@@ -112,7 +114,9 @@ func (c *Console) trials(h *home) map[string]string {
 				ended = append(ended, t)
 				continue
 			}
-			onFlag[t.Spec.Flag] = t.Spec.Name
+			if t.Spec.Flag != "" {
+				onFlag[t.Spec.Flag] = t.Spec.Name
+			}
 			h.Running = append(h.Running, c.trial(t))
 		}
 	}
@@ -125,13 +129,19 @@ func (c *Console) trials(h *home) map[string]string {
 
 func (c *Console) trial(t control.TrialEntry) trialView {
 	v := trialView{
-		Name: t.Spec.Name, Noun: "rollout", Flag: t.Spec.Flag, Treatment: t.Spec.Treatment, Control: t.Spec.Control,
+		Name: t.Spec.Name, Noun: "rollout", Subject: "Flag", Of: t.Spec.Flag, Treatment: t.Spec.Treatment, Control: t.Spec.Control,
 		Why: t.State.Why, Share: shareOf(t), Step: t.State.Step + 1, Steps: len(t.Spec.Steps),
 		Started: momentOf(t.State.StartedAt), Ended: momentOf(t.State.EndedAt),
 		Units: t.State.Treatment.Units, BadUnits: t.State.Treatment.BadUnits,
 	}
 	if t.Spec.Goal == trial.GoalSurvive {
 		v.Noun = "chaos"
+	}
+	if c := t.Spec.Cohorts; c != nil {
+		v.Subject, v.Of, v.Treatment, v.Control, v.Share = "Deployments", c.Attribute, c.Treatment, c.Control, ""
+		if c.Service != "" {
+			v.Of = c.Service + " by " + c.Attribute
+		}
 	}
 	v.Icon, v.Word, v.Tone = standing(t.State)
 	for i, g := range t.State.Guardrails {
@@ -185,9 +195,9 @@ func percent(share float64) string {
 // standing says how a trial stands: a sign, a word and a colour that mean the same.
 func standing(s trial.State) (icon, word, tone string) {
 	switch s.Result {
-	case trial.ResultPromoted, trial.ResultSurvived:
+	case trial.ResultPromoted, trial.ResultSurvived, trial.ResultQuiet:
 		return "✔", string(s.Result), "good"
-	case trial.ResultRolledBack, trial.ResultWeaknessFound:
+	case trial.ResultRolledBack, trial.ResultWeaknessFound, trial.ResultNoisy:
 		return "✖", strings.ReplaceAll(string(s.Result), "_", " "), "bad"
 	case trial.ResultAborted, trial.ResultInconclusive:
 		return "■", string(s.Result), "calm"
@@ -201,8 +211,8 @@ func standing(s trial.State) (icon, word, tone string) {
 
 func guardrail(spec trial.Guardrail, g trial.GuardrailState) guardrailView {
 	v := guardrailView{
-		Name: g.Name, Control: count(g.Control), Treatment: count(g.Treatment),
-		Ratio: cmp.Or(g.Ratio.String(), "–"), Tolerance: tolerance(spec),
+		Name: g.Name, Control: count(&spec, g.Control), Treatment: count(&spec, g.Treatment),
+		Compared: compared(&g), Tolerance: spec.ToleranceText(),
 	}
 	v.Word = strings.ReplaceAll(string(g.Verdict), "_", " ")
 	switch g.Verdict {
@@ -221,22 +231,25 @@ func guardrail(spec trial.Guardrail, g trial.GuardrailState) guardrailView {
 	return v
 }
 
-func count(c trial.Count) string {
-	if c.Of == 0 {
+// count shows what a guardrail has counted in one arm.
+func count(g *trial.Guardrail, c trial.Count) string {
+	switch {
+	case c.Of == 0:
 		return "–"
+	case g.Metric == trial.MetricValue:
+		return fmt.Sprintf("%.4g (mean of %d)", c.Mean(), c.Of)
+	case g.Metric == trial.MetricThroughput:
+		return strconv.FormatUint(c.Of, 10)
 	}
 	return fmt.Sprintf("%s (%d of %d)", percent(c.Share()), c.Bad, c.Of)
 }
 
-func tolerance(g trial.Guardrail) string {
-	var parts []string
-	if g.Relative > 0 {
-		parts = append(parts, fmt.Sprintf("+%.3g%%", g.Relative*100))
+// compared shows the ratio of the shares, of values the difference of the means.
+func compared(g *trial.GuardrailState) string {
+	if d := g.Difference; d != nil {
+		return fmt.Sprintf("%+.3g (%+.3g to %+.3g)", d.Value, d.Low, d.High)
 	}
-	if g.Absolute > 0 {
-		parts = append(parts, fmt.Sprintf("+%.3g points", g.Absolute*100))
-	}
-	return strings.Join(parts, " or ")
+	return cmp.Or(g.Ratio.String(), "–")
 }
 
 // what names the entities of a change, the first few.
