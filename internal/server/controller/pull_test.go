@@ -163,8 +163,11 @@ func TestNobodyWaitsForSources(t *testing.T) {
 		if n := len(r.journal()); n != 12 {
 			t.Errorf("%d intervals of the trial without a source in 61 s of 5 s each", n)
 		}
-		if s.most != 16 {
-			t.Errorf("%d pulls at once", s.most)
+		s.mu.Lock()
+		most := s.most
+		s.mu.Unlock()
+		if most != 16 {
+			t.Errorf("%d pulls at once", most)
 		}
 		for i := range 40 {
 			list, err := r.admin.Intervals(t.Context(), fmt.Sprintf("slow-%d", i), 0, 0, 100)

@@ -322,6 +322,7 @@ func TestEditsOfAWebhookTakeEffect(t *testing.T) {
 		if _, err := r.DeleteWebhook(t.Context(), "ci", ana); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		r.command("one", "abort")
 		time.Sleep(time.Hour)
 		if len(r.types()) != len(all) {

@@ -27,6 +27,7 @@ type rig struct {
 	cursors *storetest.MemoryCursors
 	net     *memnet.Listener
 	log     *strings.Builder
+	logger  *slog.Logger // one for all notifiers: its handler guards log
 
 	mu       sync.Mutex
 	received []request
@@ -64,6 +65,7 @@ func inFakeTime(t *testing.T, test func(*rig)) {
 			t.Fatal(err)
 		}
 		r := &rig{Service: service, t: t, cursors: &storetest.MemoryCursors{}, net: memnet.Listen(), log: &strings.Builder{}}
+		r.logger = slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		server := &http.Server{Handler: http.HandlerFunc(r.receive)}
 		go server.Serve(r.net)
 		defer server.Close()
@@ -114,7 +116,7 @@ func (r *rig) types() (list []string) {
 
 func (r *rig) notifier(change ...func(*Config)) *Notifier {
 	cfg := Config{Changes: r.Service, Cursors: r.cursors, Environment: "production", BaseURL: "https://seatrial.example.com",
-		Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: r.logger,
 		dial:   r.net.Dial, jitter: func(limit time.Duration) time.Duration { return limit }}
 	for _, c := range change {
 		c(&cfg)
