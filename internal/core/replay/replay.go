@@ -254,6 +254,3 @@ func compare(recomputed, stored trial.State) *Difference {
 	d.Pointer, d.Recomputed, d.Stored = firstDifference("", parse(a), parse(b))
 	return d
 }
-
-// Span is how long the replayed attempt has run, by its intervals.
-func (r *Replay) Span() time.Duration { return r.now.UpdatedAt.Sub(r.now.StartedAt) }
