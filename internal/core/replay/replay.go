@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/seatrial/seatrial/internal/core/outcome"
 	"github.com/seatrial/seatrial/internal/core/trial"
