@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -235,13 +236,17 @@ func TestSplitChangesNothing(t *testing.T) {
 			t.Fatal("the split changed a bit")
 		}
 		// Each part is the process by itself.
-		e, l := NewHarmRate(1+relative), NewLateHarmRate(1+relative)
+		e, l, a := NewHarmRate(1+relative), NewLateHarmRate(1+relative), NewAnyHarm()
 		c := drawCounts(t)
 		e.Add(c)
 		l.Add(c)
+		a.Add(c)
 		g := NewGuard(relative, absolute)
 		if g.Add(c); !g.HarmRate.IsZero() && relative < 900 && (g.HarmRate != e || g.HarmLate != l) {
 			t.Fatal("a part of the guard is not the process by itself")
+		}
+		if g.AnyHarm != a {
+			t.Fatal("any harm of the guard is not the process by itself")
 		}
 	})
 }
@@ -286,7 +291,7 @@ func TestBitsAreFixed(t *testing.T) {
 	}
 }
 
-const wantBits = 0x3fa0839b5532d16d
+const wantBits = 0xe3f93413035e215
 
 // Property: the interval of a RatioSequence is the set of ratios that the definition gives, and
 // its estimate the ratio of greatest likelihood.
@@ -461,6 +466,46 @@ func TestStoredProcessesOfOtherRulesAreRefused(t *testing.T) {
 	}
 }
 
+func TestStoredGuardsOfOtherRulesAreRefused(t *testing.T) {
+	for name, v := range map[string]struct{ text, says string }{
+		"the coarser grid of any harm": {`{"format":2,"relative":0.2,"absolute":0.001}`, "stored in format 2, want 3; start the guard anew"},
+		"fewer numbers":                {`{"format":3,"relative":0.2,"state":"AAAAAAAA8D8="}`, "stored state has 8 bytes, want 840; start the process anew"},
+		"margins out of range":         {`{"format":3,"relative":-1}`, "start the guard anew"},
+	} {
+		g := NewGuard(0.5, 0)
+		if err := json.Unmarshal([]byte(v.text), &g); err == nil || !strings.Contains(err.Error(), v.says) || g != NewGuard(0.5, 0) {
+			t.Errorf("%s: error %v, want one that says %q, and the guard is %+v", name, err, v.says, g)
+		}
+	}
+}
+
+func TestStoredAnyHarmOfOtherRulesIsRefused(t *testing.T) {
+	coarse := NewHarmRate(1)
+	coarse.Add(Counts{6, 300, 30, 5700})
+	rate, err := json.Marshal(coarse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := NewAnyHarm()
+	e.Add(Counts{6, 300, 30, 5700})
+	for _, text := range []string{string(rate), `{"points":32}`, `{"points":40,"logS":"AAAAAAAA8D8="}`, `[]`} {
+		was := e
+		if err := json.Unmarshal([]byte(text), &e); err == nil || e != was {
+			t.Errorf("%s: error %v, and the process is %+v", text, err, e)
+		}
+	}
+	for _, from := range []AnyHarm{e, NewAnyHarm(), {}} {
+		var back AnyHarm
+		data, err := json.Marshal(from)
+		if err == nil {
+			err = json.Unmarshal(data, &back)
+		}
+		if err != nil || back != from {
+			t.Errorf("%s gave %+v: %v", data, back, err)
+		}
+	}
+}
+
 func FuzzRelativeRateJSON(f *testing.F) {
 	e := NewNoWorseRate(1.5)
 	e.Add(Counts{1, 100, 3, 100})
@@ -480,7 +525,7 @@ func FuzzRelativeRateJSON(f *testing.F) {
 }
 
 func TestAddIgnoresWhatSaysNothing(t *testing.T) {
-	for _, kind := range []process{new(RelativeRate), new(Difference), new(Recent), new(LateRate)} {
+	for _, kind := range []process{new(RelativeRate), new(AnyHarm), new(Difference), new(Recent), new(LateRate)} {
 		kind.Add(Counts{5, 10, 1, 10})
 		if kind.LogE() != 0 || !reflect.ValueOf(kind).Elem().IsZero() {
 			t.Errorf("the zero %T weighed an interval", kind)

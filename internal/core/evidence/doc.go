@@ -12,9 +12,9 @@
 //
 //   - [Guard]: is a share of bad events (errors, slow requests) worse than a tolerance allows, is
 //     it proven to keep it, is it worse at all? This is what decides a rollout. It combines
-//     [RelativeRate] (rare events; indifferent to drift and to a changing split), [Difference]
-//     (an absolute margin; sharper for common events), and for sudden change [LateRate] (harm that
-//     begins late) and [Recent] (base rates that jump).
+//     [RelativeRate] (rare events; indifferent to drift and to a changing split), its finer
+//     [AnyHarm], [Difference] (an absolute margin; sharper for common events), and for sudden
+//     change [LateRate] (harm that begins late) and [Recent] (base rates that jump).
 //   - [Split]: several guards over the same exposures (latency above several bounds) for little more
 //     than the cost of one.
 //   - [Means]: the same questions about the mean of a value. Asymptotic.

@@ -12,7 +12,7 @@ package evidence
 //     one and the same margin is kept throughout; a treatment that keeps now this, now that one
 //     while the base rate swings over orders of magnitude may be called harmful more often.
 //   - No worse, H0 "beyond both margins": the mean of all, as each is valid on all of H0.
-//   - Any harm, H0 "rate ratio ≤ 1": a quick alarm that ignores the tolerance.
+//   - Any harm, H0 "rate ratio ≤ 1": a quick alarm that ignores the tolerance, by [AnyHarm].
 //
 // A margin of 0 tolerates nothing, so the other alone is the tolerance and only its process
 // runs. With both at 0 harm is any harm and no worse means "better".
@@ -22,7 +22,7 @@ type Guard struct {
 	Relative float64 // 0.2 tolerates 1.2 times the control's share
 	Absolute float64 // 0.001 tolerates 0.1 percentage points more
 
-	AnyHarm           RelativeRate
+	AnyHarm           AnyHarm
 	HarmRate          RelativeRate
 	HarmLate          LateRate
 	NoWorseRate       RelativeRate
@@ -35,7 +35,7 @@ type Guard struct {
 // NewGuard starts a guard. relative is brought into [0, MaxRate-1], absolute into [0, MaxDelta].
 func NewGuard(relative, absolute float64) Guard {
 	relative, absolute = cleanRelative(relative), cleanDelta(absolute)
-	g := Guard{Relative: relative, Absolute: absolute, AnyHarm: NewHarmRate(1)}
+	g := Guard{Relative: relative, Absolute: absolute, AnyHarm: NewAnyHarm()}
 	if relative > 0 {
 		g.HarmRate = NewHarmRate(1 + relative)
 		g.HarmLate = NewLateHarmRate(1 + relative)
@@ -88,7 +88,7 @@ func (g *Guard) AddSplit(s *Split, x, y uint64) {
 
 // addEvents weighs x events of the treatment among n in the processes that need events.
 func (g *Guard) addEvents(s *Split, x, n float64) {
-	g.AnyHarm.weigh(x, n, s.anyHarm[:])
+	g.AnyHarm.weigh(x, n, &s.anyHarm)
 	if !g.HarmRate.IsZero() {
 		g.HarmRate.weigh(x, n, s.harm[:])
 		g.HarmLate.weigh(x, n, &s.harm)

@@ -6,7 +6,7 @@ import (
 )
 
 // guardFormat is the version of what a [Guard] stores: its grids and their order.
-const guardFormat = 2
+const guardFormat = 3
 
 // guardJSON leaves out what follows from the margins and what several processes have in common.
 type guardJSON struct {
@@ -19,7 +19,7 @@ type guardJSON struct {
 }
 
 // maxGuardFloats is how many numbers a guard with both margins stores.
-const maxGuardFloats = 2*harmPoints + noWorsePoints + latePoints + 1 + 8
+const maxGuardFloats = anyHarmPoints + harmPoints + noWorsePoints + latePoints + 1 + 8
 
 // MarshalJSON writes the state so that UnmarshalJSON restores the same bits.
 func (g Guard) MarshalJSON() ([]byte, error) {
@@ -37,6 +37,7 @@ func (g Guard) MarshalJSON() ([]byte, error) {
 
 // floats appends all numbers that change with the intervals.
 func (g *Guard) floats(to []float64) []float64 {
+	to = append(to, g.AnyHarm.logS[:]...)
 	for _, e := range g.rates() {
 		to = append(to, e.logS[:len(e.steps())]...)
 	}
@@ -51,8 +52,8 @@ func (g *Guard) floats(to []float64) []float64 {
 	return to
 }
 
-func (g *Guard) rates() [3]*RelativeRate {
-	return [3]*RelativeRate{&g.AnyHarm, &g.HarmRate, &g.NoWorseRate}
+func (g *Guard) rates() [2]*RelativeRate {
+	return [2]*RelativeRate{&g.HarmRate, &g.NoWorseRate}
 }
 
 // UnmarshalJSON restores a state; it refuses one of another format, so that a stored guard never
@@ -91,6 +92,7 @@ func (stored *guardJSON) guard() (Guard, error) {
 
 // restore sets what changes with the intervals, in the order of floats.
 func (g *Guard) restore(stored *guardJSON, numbers []float64) error {
+	numbers = numbers[copy(g.AnyHarm.logS[:], numbers):]
 	for _, e := range g.rates() {
 		numbers = numbers[copy(e.logS[:len(e.steps())], numbers):]
 	}

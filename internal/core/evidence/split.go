@@ -11,7 +11,7 @@ type Split struct {
 	mc, mb   uint64
 
 	ratio   [ratioPoints]float64   // for every ratio of a RatioSequence
-	anyHarm [harmPoints]float64    // r0 = 1
+	anyHarm [anyHarmPoints]float64 // r0 = 1
 	harm    [harmPoints]float64    // r0 = 1+relative
 	noWorse [noWorsePoints]float64 // r0 = 1+relative
 }
@@ -30,14 +30,11 @@ func (s *Split) prepare(relative float64, mc, mb uint64) {
 	}
 	share := weightOf(mc, mb, 1)
 	normalise(s.ratio[:], ratioSteps[:], share)
-	// Every second alternative of "any harm" is also one of the ratios.
-	const zero = ratioPoints / 2
-	for k := range s.anyHarm {
-		if k%2 == 1 {
-			s.anyHarm[k] = s.ratio[zero+(k+1)/2]
-		} else {
-			s.anyHarm[k] = ln1p(float64(share * harmSteps[k]))
-		}
+	// Every fourth alternative of "any harm" is also one of the ratios.
+	const zero, every = ratioPoints / 2, int(anyHarmSpacing / ratioSpacing)
+	for k := 0; k < anyHarmPoints; k += every {
+		normalise(s.anyHarm[k:k+every-1], anyHarmSteps[k:k+every-1], share)
+		s.anyHarm[k+every-1] = s.ratio[zero+k/every+1]
 	}
 	weight := share
 	if relative > 0 {

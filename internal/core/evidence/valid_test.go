@@ -18,6 +18,7 @@ var kinds = []struct {
 	treatment func(p, margin float64) float64
 }{
 	{"harm rate", func(m float64) process { e := NewHarmRate(m); return &e }, drawRatio, func(p, m float64) float64 { return p * m }},
+	{"any harm", func(float64) process { e := NewAnyHarm(); return &e }, func(*rapid.T) float64 { return 1 }, func(p, _ float64) float64 { return p }},
 	{"late harm rate", func(m float64) process { e := NewLateHarmRate(m); return &e }, drawRatio, func(p, m float64) float64 { return p * m }},
 	{"no-worse rate", func(m float64) process { e := NewNoWorseRate(m); return &e }, drawRatio, func(p, m float64) float64 { return p * m }},
 	{"harm difference", func(m float64) process { e := NewHarmDifference(m); return &e }, drawDelta, func(p, m float64) float64 { return p + m }},
@@ -251,6 +252,45 @@ func TestGuardDecidesInTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The finer prior of AnyHarm finds a ratio of 1.4 sooner than RelativeRate does on the same draws
+// (by a tenth: reference, section 2 (a1)), and greater ones no later, unless they are beyond its
+// grid and events are few. Compared are the intervals that all runs together need.
+func TestAnyHarmFindsSmallHarmSooner(t *testing.T) {
+	const runs, most = 150, 240
+	for _, c := range []struct {
+		n                    uint64 // exposures of an interval
+		share, ratio, atMost float64
+	}{
+		{6_000, 0.05, 1.4, 0.94}, {6_000, 0.05, 2, 0.94}, {6_000, 0.05, 4, 1}, {6_000, 0.05, 10, 1},
+		{6_000, 0.5, 1.4, 0.94}, {6_000, 0.5, 2, 0.94}, {6_000, 0.5, 4, 1}, {6_000, 0.5, 10, 1},
+		{600, 0.05, 10, 1.12},
+	} {
+		var fine, coarse int
+		for seed := range uint64(runs) {
+			a, r := NewAnyHarm(), NewHarmRate(1)
+			fine += needed(seed, c.n, c.share, c.ratio, most, &a)
+			coarse += needed(seed, c.n, c.share, c.ratio, most, &r)
+		}
+		part := float64(fine) / float64(coarse)
+		t.Logf("%d at a share of %v, ratio %v: %.2f intervals instead of %.2f (%.3f)", c.n, c.share, c.ratio, float64(fine)/runs, float64(coarse)/runs, part)
+		if part > c.atMost {
+			t.Errorf("%d at a share of %v, ratio %v: %.3f of the intervals of RelativeRate, at most %v is meant", c.n, c.share, c.ratio, part, c.atMost)
+		}
+	}
+}
+
+// needed is the interval in which e alarms at level 0.05 under draws that the seed fixes.
+func needed(seed, n uint64, share, ratio float64, most int, e process) int {
+	r := rand.New(rand.NewPCG(seed, 7))
+	life := rates(func(int) (float64, float64) { return 0.005 * ratio, 0.005 })
+	for i := range most {
+		if e.Add(life.draw(r, i, n, share)); e.LogE() >= math.Log(1/0.05) {
+			return i + 1
+		}
+	}
+	return most
 }
 
 // After an incident the evidence for a harmless treatment is back soon, not only when the

@@ -67,6 +67,14 @@ func TestRelativeRateVectors(t *testing.T) {
 	}
 }
 
+// Computed with 50 decimal digits (Python's decimal) from the formula in section 2 (a1) of the
+// reference with r = exp(0.05k), k = 1..40.
+func TestAnyHarmVector(t *testing.T) {
+	rows := readVectors[map[string][]Counts](t, "rows.json")
+	e, logE := NewAnyHarm(), []float64{2.678585559979, 10.300801011865, 25.831036643802}
+	checkPath(t, &e, rows["A"], []*float64{&logE[0], &logE[1], &logE[2]})
+}
+
 func TestDifferenceVectors(t *testing.T) {
 	rows := readVectors[map[string][]Counts](t, "rows.json")
 	for _, v := range readVectors[[]struct {
