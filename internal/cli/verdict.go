@@ -79,7 +79,7 @@ func newVerdict(a *app) *cobra.Command {
 			"leave none out because of what it shows. Each row tells the natural log of the e-values so far: over ln(1/alpha) for harm it\n" +
 			"is harmful, over ln(1/promote-alpha) for no worse it is safe, however often you looked before. Harmful stays harmful.\n\n" +
 			"--processes plain follows the published formulas; rollout adds what rollouts have besides: companions that find harm which\n" +
-			"begins late and that recover quickly from an incident. Exit codes: 0 safe, 3 harmful, 5 undecided, 1 an error.",
+			"begins late and that recover quickly from an incident, and a finer alarm. Exit codes: 0 safe, 3 harmful, 5 undecided, 1 an error.",
 		Example: `  seatrial verdict -f intervals.csv
   seatrial verdict -f intervals.csv --tolerance "+20%|+0.1pp" --alpha 0.01 -o json
   seatrial verdict -f signups.csv --better higher --tolerance +5%`,
