@@ -468,7 +468,7 @@ func TestStoredProcessesOfOtherRulesAreRefused(t *testing.T) {
 
 func TestStoredGuardsOfOtherRulesAreRefused(t *testing.T) {
 	for name, v := range map[string]struct{ text, says string }{
-		"the coarser grid of any harm": {`{"format":2,"relative":0.2,"absolute":0.001}`, "stored in format 2, want 3; start the guard anew"},
+		"the coarser grid of any harm": {`{"format":2,"relative":0.2,"absolute":0.001}`, "in format 2, want 3; start the guard anew"},
 		"fewer numbers":                {`{"format":3,"relative":0.2,"state":"AAAAAAAA8D8="}`, "stored state has 8 bytes, want 840; start the process anew"},
 		"margins out of range":         {`{"format":3,"relative":-1}`, "start the guard anew"},
 	} {

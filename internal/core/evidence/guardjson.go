@@ -1,9 +1,15 @@
 package evidence
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
+
+// ErrFormat is what the error of a [Guard] or a [RatioSequence] wraps that another version stored.
+// Its evidence cannot go on; it may start anew.
+var ErrFormat = errors.New("stored by another version")
 
 // guardFormat is the version of what a [Guard] stores: its grids and their order.
 const guardFormat = 3
@@ -77,7 +83,7 @@ func (stored *guardJSON) guard() (Guard, error) {
 	}
 	g := NewGuard(stored.Relative, stored.Absolute)
 	if stored.Format != guardFormat {
-		return g, fmt.Errorf("stored in format %d, want %d; start the guard anew", stored.Format, guardFormat)
+		return g, fmt.Errorf("%w in format %d, want %d; start the guard anew", ErrFormat, stored.Format, guardFormat)
 	}
 	if g.Relative != stored.Relative || g.Absolute != stored.Absolute {
 		return g, fmt.Errorf("margins %v and %v are out of range; start the guard anew", stored.Relative, stored.Absolute)
@@ -127,8 +133,18 @@ func (s RatioSequence) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON restores a state; it refuses one of another grid.
 func (s *RatioSequence) UnmarshalJSON(data []byte) error {
+	var form struct {
+		LogL json.RawMessage `json:"logL"`
+	}
+	err := json.Unmarshal(data, &form)
+	if err == nil && bytes.HasPrefix(form.LogL, []byte("[")) {
+		return fmt.Errorf("evidence: ratio sequence: %w, as a list; start it anew", ErrFormat)
+	}
 	var stored ratioJSON
-	if err := json.Unmarshal(data, &stored); err != nil {
+	if err == nil {
+		err = json.Unmarshal(data, &stored)
+	}
+	if err != nil {
 		return fmt.Errorf("evidence: ratio sequence: %w", err)
 	}
 	var restored RatioSequence

@@ -56,6 +56,8 @@ func (e Estimate) with(remark string) string {
 
 func (e Estimate) reach() string {
 	switch {
+	case e.Value == 0 && e.High == 0 && e.Low < 1:
+		return "" // "0.04× or more" is as much as nothing
 	case e.Low > 0 && e.High > 0:
 		return factor(e.Low) + "× to " + factor(e.High) + "×"
 	case e.Low > 0:

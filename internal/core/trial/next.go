@@ -111,6 +111,7 @@ func (s State) weigh(spec *Spec, iv *outcome.Interval) (State, []Action) {
 
 // count adds the interval to the totals and to the evidence.
 func (s *State) count(spec *Spec, iv *outcome.Interval) {
+	s.renew(spec)
 	s.Rules, s.Seq = Rules, iv.Seq
 	s.passTime(spec, iv)
 	s.Treatment.add(&iv.Treatment)

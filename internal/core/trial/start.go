@@ -8,7 +8,7 @@ import (
 
 // Rules is the version of the arithmetic and of the decisions. It grows with every change after
 // which the same intervals may give another state, so that a replay can say so.
-const Rules = 2
+const Rules = 3
 
 // maxRetry bounds how often the level of a retry is halved.
 const maxRetry = 30

@@ -271,3 +271,25 @@ func TestProblemsAreJSON(t *testing.T) {
 	c.want(200, "POST", "/v1/traces", "{}")
 	c.want(200, "GET", "/api/v1/snapshot", "")
 }
+
+// A log that this version cannot read is an error that says so, and leaves the folder usable.
+func TestUnreadableLogIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	store, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Append(t.Context(), 0, control.Draft{Actor: "ana", Time: time.Now(), Ops: []control.Op{{Kind: control.KindTrial, Key: "t", Value: []byte(`{"invented":true}`)}}})
+	if err = errors.Join(err, store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the folder's lock is given back
+		server, err := Start(t.Context(), Config{Addr: "127.0.0.1:0", DataDir: dir, Bootstrap: io.Discard})
+		if err == nil {
+			_ = server.Close(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), `trial "t" cannot be read`) {
+			t.Fatalf("got error %v", err)
+		}
+	}
+}

@@ -61,9 +61,10 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 	if err != nil {
 		return nil, err
 	}
+	store := e.store
 	defer func() {
 		if err != nil {
-			_ = e.store.Close() // the first error tells more
+			_ = store.Close() // the first error tells more
 		}
 	}()
 	loader := lists.NewLoader(lists.LoaderConfig{Blobs: e.store, Logger: s.cfg.Logger})
