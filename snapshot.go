@@ -157,11 +157,11 @@ func (c *Client) replace(set flag.Set) (bool, error) {
 	before := c.current.Swap(next)
 	next.inherit(before)
 	c.refreshDependencies()
-	c.announce()
-	c.warn(next.problems)
-	if c.keeper != nil {
+	if c.keeper != nil { // before anybody hears of it, and closes the client
 		c.keeper.keep(next)
 	}
+	c.announce()
+	c.warn(next.problems)
 	return true, nil
 }
 
