@@ -179,7 +179,7 @@ func nextAfterExplain(n trialNoun, t api.Trial) []string {
 
 func explainOne(t api.Trial, g trial.Guardrail, s trial.GuardrailState) explainGuardrail {
 	one := explainGuardrail{guardrailOutput: guardrailOf(s), Metric: g.Metric, Mode: g.Mode, Tolerance: showTolerance(g),
-		HarmAt: math.Log(1 / t.Spec.Alpha), SafeAt: math.Log(1 / promoteLevel(t))}
+		HarmAt: math.Log(1 / t.Spec.Alpha), SafeAt: math.Log(1 / t.State.SafeLevel(&t.Spec))}
 	elapsed := t.State.UpdatedAt.Sub(t.State.StartedAt).Minutes()
 	if !t.State.Ended() && s.Verdict == trial.VerdictUndecided && s.LogNoWorse > 0 && elapsed > 0 {
 		const month = 30 * 24 * 60
@@ -188,14 +188,6 @@ func explainOne(t api.Trial, g trial.Guardrail, s trial.GuardrailState) explainG
 		}
 	}
 	return one
-}
-
-// promoteLevel is the level of "safe", which retries of the same artifact make stricter.
-func promoteLevel(t api.Trial) float64 {
-	if t.State.PromoteAlpha > 0 {
-		return t.State.PromoteAlpha
-	}
-	return t.Spec.PromoteAlpha
 }
 
 func evidenceItems(s trial.State) []evidenceItem {

@@ -342,25 +342,20 @@ func extraOf(names, values []string) map[string]string {
 	return extra
 }
 
-// deflator divides counts by a design effect. What a division leaves over is carried into the
-// next interval, so that nothing is lost over many small ones.
+// deflator divides counts by a design effect, as guardrails do.
 type deflator struct {
-	by         float64
-	total, out evidence.Counts
+	by    float64
+	total evidence.Counts
 }
 
 func (d *deflator) add(c evidence.Counts) evidence.Counts {
-	if d.by == 1 {
-		return c
+	was := d.total
+	d.total = addCounts(was, c)
+	return evidence.Counts{
+		X: evidence.Effective(was.X, c.X, d.by), Mc: evidence.Effective(was.Mc, c.Mc, d.by),
+		Y: evidence.Effective(was.Y, c.Y, d.by), Mb: evidence.Effective(was.Mb, c.Mb, d.by),
 	}
-	d.total = addCounts(d.total, c)
-	divided := evidence.Counts{X: d.divide(d.total.X), Mc: d.divide(d.total.Mc), Y: d.divide(d.total.Y), Mb: d.divide(d.total.Mb)}
-	step := evidence.Counts{X: divided.X - d.out.X, Mc: divided.Mc - d.out.Mc, Y: divided.Y - d.out.Y, Mb: divided.Mb - d.out.Mb}
-	d.out = divided
-	return step
 }
-
-func (d *deflator) divide(n uint64) uint64 { return uint64(float64(n) / d.by) }
 
 func verdictTable(counts countTable, out verdictOutput) table {
 	t := table{json: out, head: append(slices.Clone(verdictColumns), upper(counts.extra)...),

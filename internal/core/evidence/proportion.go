@@ -43,24 +43,26 @@ func (p *Proportion) posterior() (a, b float64) {
 // LogAbove is the log of the evidence against "the share is at most limit": the limit is broken.
 // 0 for a limit outside (0, 1).
 func (p *Proportion) LogAbove(limit float64) float64 {
-	if !p.usable() || !(limit > 0 && limit < 1) {
-		return 0
-	}
-	_, prior := lnTails(p.A, p.B, limit)
-	a, b := p.posterior()
-	_, tail := lnTails(a, b, limit)
-	return p.LogDiffers(limit) + tail - prior
+	_, above := p.sides(limit)
+	return above
 }
 
 // LogBelow is the log of the evidence against "the share is at least limit": the limit is kept.
 func (p *Proportion) LogBelow(limit float64) float64 {
+	below, _ := p.sides(limit)
+	return below
+}
+
+// sides gives the logs of the evidence with the prior truncated to the shares below and above limit.
+func (p *Proportion) sides(limit float64) (below, above float64) {
 	if !p.usable() || !(limit > 0 && limit < 1) {
-		return 0
+		return 0, 0
 	}
-	prior, _ := lnTails(p.A, p.B, limit)
+	priorBelow, priorAbove := lnTails(p.A, p.B, limit)
 	a, b := p.posterior()
-	tail, _ := lnTails(a, b, limit)
-	return p.LogDiffers(limit) + tail - prior
+	tailBelow, tailAbove := lnTails(a, b, limit)
+	differs := p.LogDiffers(limit)
+	return differs + tailBelow - priorBelow, differs + tailAbove - priorAbove
 }
 
 // LogDiffers is the log of the evidence against "the share is limit".

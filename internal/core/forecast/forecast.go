@@ -92,23 +92,16 @@ func forecast(spec trial.Spec, step trial.Step, g trial.Guardrail, traffic Traff
 // levels gives the logarithms that the e-values of harm and of "no worse" have to reach. Harm is
 // judged by the weighted mean over the guardrails that may roll back.
 func levels(spec trial.Spec, g trial.Guardrail) (harm, safe float64) {
-	weights, own := 0.0, weight(g)
+	weights, own := 0.0, g.Weighs()
 	for _, other := range spec.Guardrails {
 		if other.Mode == trial.ModeEnforce {
-			weights += weight(other)
+			weights += other.Weighs()
 		}
 	}
 	if g.Mode != trial.ModeEnforce {
 		weights = own
 	}
 	return math.Log(weights / own / spec.Alpha), math.Log(1 / spec.PromoteAlpha)
-}
-
-func weight(g trial.Guardrail) float64 {
-	if g.Weight > 0 {
-		return g.Weight
-	}
-	return 1
 }
 
 func minutes(level, gain float64) float64 {

@@ -82,7 +82,7 @@ func (s *GuardrailState) meansSentence(g *Guardrail, name string) string {
 // eta extrapolates the evidence as it has grown so far to the nearer of "safe" and "harmful".
 func (s *State) eta(spec *Spec, i int) (time.Duration, bool) {
 	g := &s.Guardrails[i]
-	safe, ok := s.reach(g.LogNoWorse, s.promoteAlpha(spec))
+	safe, ok := s.reach(g.LogNoWorse, s.SafeLevel(spec))
 	if harm, bad := s.reach(g.LogHarm, spec.Alpha); bad && (!ok || harm < safe) {
 		return harm, true
 	}

@@ -213,17 +213,9 @@ func (g *Guardrail) moments(before uint64, m *outcome.Measure) evidence.Moments 
 	return evidence.Moments{N: n, Sum: float64(m.Sum * part), SumSquares: float64(m.SumSquares * part)}
 }
 
-// effective divides a count by the design effect, and keeps integers: what an interval adds is
-// the difference of the rounded totals before and after it, so less than one event is ever left
-// out. Without clustering this is still valid: it is about the D-th root of the evidence, and a
-// root of an e-value is one (Jensen). With clusters that inflate the variance D-fold it is what
-// makes it approximately so.
+// effective divides what an interval adds by the design effect.
 func (g *Guardrail) effective(before, add uint64) uint64 {
-	if !(g.DesignEffect > 1) {
-		return add
-	}
-	scaled := func(n uint64) uint64 { return uint64(math.Floor(float64(n) / g.DesignEffect)) }
-	return scaled(before+add) - scaled(before)
+	return evidence.Effective(before, add, g.DesignEffect)
 }
 
 // learn collects the control's latency. A bound is read off the past and used only for what comes
@@ -253,7 +245,7 @@ func (s *GuardrailState) judge(spec *Spec, g *Guardrail, state *State, told bool
 		s.Verdict = VerdictHarmful
 	case state.Sample.Invalid:
 		s.Verdict = VerdictInvalid
-	case s.Verdict != VerdictHarmful && s.LogNoWorse >= math.Log(1/state.promoteAlpha(spec)):
+	case s.Verdict != VerdictHarmful && s.LogNoWorse >= math.Log(1/state.SafeLevel(spec)):
 		s.Verdict = VerdictSafe
 	case s.empty() || s.silent(spec, g):
 		s.Verdict = VerdictNoData
@@ -276,9 +268,9 @@ func (s *GuardrailState) combine(spec *Spec, g *Guardrail, state *State) {
 		s.LogHarm, s.LogNoWorse, s.LogAnyHarm = s.Flow.LogHarm(), s.Flow.LogNoWorse(), s.Flow.LogAnyHarm()
 	case s.Means != nil:
 		s.LogHarm, s.LogNoWorse, s.LogAnyHarm = s.Means.LogHarm(), s.Means.LogNoWorse(), s.Means.LogAnyHarm()
-		s.Difference = difference(s.Means, g, state.promoteAlpha(spec))
+		s.Difference = difference(s.Means, g, state.SafeLevel(spec))
 	case len(s.Bounds) > 0:
-		s.combineBounds(g, state.promoteAlpha(spec))
+		s.combineBounds(g, state.SafeLevel(spec))
 	}
 }
 
@@ -326,13 +318,14 @@ func (s *State) enforced(spec *Spec) (names []string, logs, weights []float64) {
 		if g := &spec.Guardrails[i]; g.Mode == ModeEnforce {
 			names = append(names, g.Name)
 			logs = append(logs, s.Guardrails[i].LogHarm)
-			weights = append(weights, g.weight())
+			weights = append(weights, g.Weighs())
 		}
 	}
 	return names, logs, weights
 }
 
-func (g *Guardrail) weight() float64 {
+// Weighs is the weight among the guardrails that may roll back: Weight, or its default.
+func (g *Guardrail) Weighs() float64 {
 	if g.Weight > 0 {
 		return g.Weight
 	}
@@ -346,7 +339,7 @@ func (s *State) harmful(spec *Spec) (blamed []string, ok bool) {
 	n := 0
 	for i := range spec.Guardrails {
 		if g := &spec.Guardrails[i]; g.Mode == ModeEnforce && n < MaxGuardrails {
-			logs[n], weights[n] = s.Guardrails[i].LogHarm, g.weight()
+			logs[n], weights[n] = s.Guardrails[i].LogHarm, g.Weighs()
 			n++
 		}
 	}

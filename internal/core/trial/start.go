@@ -43,7 +43,7 @@ func start(spec Spec, attempt, retry int, at time.Time) State {
 // retry counts the attempts of the same artifact that came to nothing before this one.
 func retry(spec, before *Spec, last *State, at time.Time) int {
 	switch {
-	case !last.Ended() || spec.Goal != before.Goal || spec.artifact() != before.artifact():
+	case !last.Ended() || spec.Goal != before.Goal || spec.Tried() != before.Tried():
 		return 0
 	case at.Sub(last.EndedAt) > time.Duration(RetryWindow):
 		return 0
@@ -53,16 +53,16 @@ func retry(spec, before *Spec, last *State, at time.Time) int {
 	return last.Retry + 1
 }
 
-// artifact names what is tried.
-func (spec *Spec) artifact() string {
+// Tried names the artifact that is tried.
+func (spec *Spec) Tried() string {
 	if spec.Cohorts != nil {
 		return cmp.Or(spec.Artifact, spec.Cohorts.Treatment)
 	}
 	return cmp.Or(spec.Artifact, spec.Flag+"\x00"+spec.Treatment)
 }
 
-// promoteAlpha is the level at which a guardrail is called safe in this attempt.
-func (s *State) promoteAlpha(spec *Spec) float64 {
+// SafeLevel is the level at which a guardrail is called safe in this attempt.
+func (s *State) SafeLevel(spec *Spec) float64 {
 	if s.PromoteAlpha > 0 {
 		return s.PromoteAlpha
 	}

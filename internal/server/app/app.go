@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/internal/server/control"
-	"github.com/seatrial/seatrial/internal/server/prometheus"
 )
 
 // Server is a control plane that runs. All methods are safe for concurrent use.
@@ -27,7 +26,7 @@ type Server struct {
 	url     string
 
 	environments environments
-	sources      *prometheus.Source // nil without Prometheus
+	sources      sources // nil without Prometheus
 	doors        doors
 	listeners    []*bounded // the first is the server's; the others serve the same
 	http         *http.Server

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/controller"
 	"github.com/seatrial/seatrial/internal/server/prometheus"
 )
 
@@ -123,14 +125,24 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// sources is where counts are pulled from, and what checks plans for it.
+type sources interface {
+	control.Sources
+	controller.Sources
+}
+
 // sources gives the source of pulled counts; nil without one.
-func (c Config) sources() (*prometheus.Source, error) {
+func (c Config) sources() (sources, error) {
 	if c.Prometheus.URL == "" {
 		return nil, nil
 	}
 	p := c.Prometheus
 	p.Logger = c.Logger
-	return prometheus.New(p)
+	source, err := prometheus.New(p)
+	if err != nil {
+		return nil, err
+	}
+	return source, nil
 }
 
 func loopback(host string) bool {

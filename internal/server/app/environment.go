@@ -69,11 +69,9 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 	}()
 	loader := lists.NewLoader(lists.LoaderConfig{Blobs: e.store, Logger: s.cfg.Logger})
 	e.usage = usage.New()
-	service := control.Config{Log: e.store, Journal: e.store, Environment: name, Lists: loader, Usage: e.usage, Logger: s.cfg.Logger}
-	if s.sources != nil {
-		service.Sources = s.sources
-	}
-	e.service, err = control.New(ctx, service)
+	e.service, err = control.New(ctx, control.Config{
+		Log: e.store, Journal: e.store, Environment: name, Lists: loader, Usage: e.usage, Sources: s.sources, Logger: s.cfg.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +121,9 @@ func (s *Server) run(e *environment) {
 	b.tended.Go(func() { e.lists.Run(following) })
 	b.tended.Go(func() { e.notifier.Run(following) })
 	b.tended.Go(func() { e.cohorts.Run(following, e.service) })
-	parts := controller.Config{Trials: e.service, Outcomes: e.outcomes, Evidence: e.traces, Logger: s.cfg.Logger}
-	if s.sources != nil {
-		parts.Sources = s.sources
-	}
-	decide := controller.New(parts, func() { e.weighed.Add(1) })
+	decide := controller.New(controller.Config{
+		Trials: e.service, Outcomes: e.outcomes, Evidence: e.traces, Sources: s.sources, Logger: s.cfg.Logger,
+	}, func() { e.weighed.Add(1) })
 	go func() {
 		defer close(b.decided)
 		decide.Run(deciding)

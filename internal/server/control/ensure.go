@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
@@ -31,7 +30,7 @@ func (s *Service) EnsureTrial(ctx context.Context, spec trial.Spec, again bool, 
 		case entry.Spec.Cohorts == nil:
 			return entry, precondition("trial %q is one on flag %q: give the comparison of deployments another name", spec.Name, entry.Spec.Flag)
 		case entry.State.Ended():
-			if !again && artifactOf(&spec) == artifactOf(&entry.Spec) {
+			if !again && spec.Tried() == entry.Spec.Tried() {
 				return entry, nil
 			}
 		case sameTry(&spec, &entry.Spec):
@@ -53,7 +52,7 @@ func (s *Service) EnsureTrial(ctx context.Context, spec trial.Spec, again bool, 
 // supersede aborts a running attempt because another artifact is there.
 func (s *Service) supersede(ctx context.Context, old TrialEntry, spec *trial.Spec, o WriteOptions) error {
 	o.IfMatch = IfMatch(old.Revision)
-	o.Reason = fmt.Sprintf("%s is tried instead of %s", artifactOf(spec), artifactOf(&old.Spec))
+	o.Reason = fmt.Sprintf("%s is tried instead of %s", spec.Tried(), old.Spec.Tried())
 	_, err := s.CommandTrial(ctx, old.Spec.Name, string(trial.VerbAbort), o)
 	return err
 }
@@ -70,7 +69,5 @@ func wasSlower(err error) bool {
 // sameTry reports whether a plan tries what a started one does.
 func sameTry(spec, started *trial.Spec) bool {
 	normal := trial.Normalize(*spec)
-	return *normal.Cohorts == *started.Cohorts && artifactOf(spec) == artifactOf(started)
+	return *normal.Cohorts == *started.Cohorts && spec.Tried() == started.Tried()
 }
-
-func artifactOf(spec *trial.Spec) string { return cmp.Or(spec.Artifact, spec.Cohorts.Treatment) }
