@@ -25,6 +25,9 @@ func (s Set) Apply(d Delta) (Set, error) {
 	}
 	next := s
 	next.Epoch, next.Revision, next.Hash = d.Epoch, d.Revision, d.Hash
+	if d.FaultsOff != nil {
+		next.FaultsOff = *d.FaultsOff
+	}
 	next.Flags = patch(s.Flags, d.Flags, d.DeletedFlags, flagKey)
 	next.Segments = patch(s.Segments, d.Segments, d.DeletedSegments, segmentKey)
 	next.Layers = patch(s.Layers, d.Layers, d.DeletedLayers, layerKey)
@@ -87,6 +90,10 @@ func compareAllocations(a, b Allocation) int {
 // next's history, epoch, revision and hash.
 func (s Set) Diff(next Set) Delta {
 	d := Delta{History: next.History, Epoch: next.Epoch, Parent: s.Revision, Revision: next.Revision, Hash: next.Hash}
+	if next.FaultsOff != s.FaultsOff {
+		off := next.FaultsOff
+		d.FaultsOff = &off
+	}
 	d.Flags, d.DeletedFlags = changes(s.Flags, next.Flags, flagKey, (*Flag).equal)
 	d.Segments, d.DeletedSegments = changes(s.Segments, next.Segments, segmentKey, (*Segment).equal)
 	d.Layers, d.DeletedLayers = changes(s.Layers, next.Layers, layerKey, (*Layer).equal)

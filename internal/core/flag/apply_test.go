@@ -11,7 +11,8 @@ import (
 )
 
 func drawSet(t *rapid.T, name string, revision int64) Set {
-	s := Set{Environment: "e", History: "h", Epoch: 1, Revision: revision, Hash: fmt.Sprint(revision)}
+	s := Set{Environment: "e", History: "h", Epoch: 1, Revision: revision, Hash: fmt.Sprint(revision),
+		FaultsOff: rapid.Bool().Draw(t, name+" faults off")}
 	keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}), 0, 5, rapid.ID[string])
 	for _, key := range keys.Draw(t, name+" flags") {
 		f := Flag{Key: key, Kind: KindRelease, Type: TypeInteger, Enabled: rapid.Bool().Draw(t, "enabled"),
@@ -67,7 +68,7 @@ func TestApplyUndoesDiff(t *testing.T) {
 		if after := asJSON(t, []any{old, next}); after != before {
 			t.Fatal("Diff or Apply changed a set")
 		}
-		if d := next.Diff(next.Normalize()); len(d.Flags)+len(d.Segments)+len(d.Layers)+len(d.Allocations)+len(d.DeletedFlags)+len(d.DeletedSegments)+len(d.DeletedLayers)+len(d.EndedTrials) > 0 {
+		if d := next.Diff(next.Normalize()); !d.Empty() {
 			t.Fatalf("a set differs from itself in %+v", d)
 		}
 	})

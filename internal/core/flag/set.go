@@ -15,6 +15,10 @@ type Set struct {
 	Revision int64  `json:"revision"`
 	Hash     string `json:"hash"` // hex SHA-256 of the change that made this revision
 
+	// FaultsOff is the lever of the environment: while it is true, no client injects any fault, and
+	// those that hold a call let it go. It says nothing of flags of other kinds.
+	FaultsOff bool `json:"faultsOff,omitempty"`
+
 	Flags       []Flag       `json:"flags"`
 	Segments    []Segment    `json:"segments"`
 	Layers      []Layer      `json:"layers,omitempty"`
@@ -29,6 +33,9 @@ type Delta struct {
 	Revision int64  `json:"revision"`
 	Hash     string `json:"hash"`
 
+	// FaultsOff, if not nil, is what [Set.FaultsOff] is from now on.
+	FaultsOff *bool `json:"faultsOff,omitempty"`
+
 	Flags           []Flag       `json:"flags,omitempty"`
 	DeletedFlags    []string     `json:"deletedFlags,omitempty"`
 	Segments        []Segment    `json:"segments,omitempty"`
@@ -42,6 +49,6 @@ type Delta struct {
 // Empty reports whether the delta changes nothing that an evaluator can see: the change behind it
 // was of a token, or of a trial that moved no share.
 func (d *Delta) Empty() bool {
-	return len(d.Flags)+len(d.DeletedFlags)+len(d.Segments)+len(d.DeletedSegments)+
+	return d.FaultsOff == nil && len(d.Flags)+len(d.DeletedFlags)+len(d.Segments)+len(d.DeletedSegments)+
 		len(d.Layers)+len(d.DeletedLayers)+len(d.Allocations)+len(d.EndedTrials) == 0
 }

@@ -19,6 +19,11 @@ func TestEveryListIsAChange(t *testing.T) {
 			if d.Empty() {
 				t.Errorf("%s is no change", typ.Field(i).Name)
 			}
+		case reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
+			if d.Empty() {
+				t.Errorf("%s is no change, even if it is its zero value", typ.Field(i).Name)
+			}
 		case reflect.String, reflect.Int64:
 		default:
 			t.Errorf("%s: look whether Empty has to know it", typ.Field(i).Name)
