@@ -49,3 +49,53 @@ const (
 	AttrSeenFlag    = "feature_flag.key"
 	AttrSeenVariant = "feature_flag.result.variant"
 )
+
+// What processes tell of faults and of the protection of their dependencies.
+const (
+	// MetricInjections is a monotonic delta sum, unit {call}: calls that a fault hit. It carries the
+	// attributes of outcomes (AttrFlag to AttrVariant) and those of the fault.
+	MetricInjections = "seatrial.fault.injections"
+	AttrPoint        = "seatrial.fault.point"
+	AttrKind         = "seatrial.fault.kind"
+	AttrPhase        = "seatrial.fault.phase"
+
+	// MetricTraffic is a monotonic delta sum, unit {point}: 1 says that calls came to the point
+	// (AttrPoint) since the last report, 0 that there is such a point. AttrAllowed is "true" or
+	// "false": whether the process lets faults be injected at all.
+	MetricTraffic = "seatrial.point.traffic"
+	AttrAllowed   = "seatrial.fault.allowed"
+
+	// The gauges of a dependency (AttrDependency) under one variant of its policy
+	// (AttrPolicyVariant, empty for the policy in the code): the state of the breaker (StateClosed,
+	// StateHalfOpen or StateOpen); the level of the retry budget, 0 (used up) to 1, a double; the
+	// calls under way; and how many there may be, 0 for no limit. Unit 1, and {call} for the latter
+	// two.
+	MetricState    = "seatrial.dependency.state"
+	MetricBudget   = "seatrial.dependency.budget"
+	MetricInFlight = "seatrial.dependency.in_flight"
+	MetricLimit    = "seatrial.dependency.limit"
+	// MetricDependency is a monotonic delta sum, unit {event}: what happened to calls to the
+	// dependency, by AttrDependencyEvent, one of the events below.
+	MetricDependency = "seatrial.dependency.events"
+
+	AttrDependency      = "seatrial.dependency"
+	AttrPolicyVariant   = "seatrial.policy.variant"
+	AttrDependencyEvent = "seatrial.event"
+
+	StateClosed   = 0
+	StateHalfOpen = 1
+	StateOpen     = 2
+
+	EventOpened         = "opened"
+	EventHalfOpened     = "half_opened"
+	EventClosed         = "closed"
+	EventRefusedOpen    = "refused_open"
+	EventRefusedFull    = "refused_full"
+	EventRefusedLimited = "refused_limited"
+	EventRetry          = "retry"
+	EventRetryBudget    = "retry_budget" // a retry that the budget did not allow
+	EventHedge          = "hedge"
+	EventFallback       = "fallback"
+	EventTimeout        = "timeout"
+	EventFailure        = "failure"
+)
