@@ -77,7 +77,7 @@ func (a *Allocation) equal(b *Allocation) bool {
 	return a.Trial == b.Trial && a.Flag == b.Flag && a.Version == b.Version && a.Step == b.Step &&
 		a.Salt == b.Salt && a.Treatment == b.Treatment && a.Control == b.Control &&
 		a.Audience.equal(b.Audience) && slices.EqualFunc(a.Strata, b.Strata, Stratum.equal) &&
-		slices.Equal(a.Events, b.Events)
+		slices.Equal(a.Events, b.Events) && a.Fault == b.Fault && a.Secret == b.Secret
 }
 
 func (s Stratum) equal(t Stratum) bool {

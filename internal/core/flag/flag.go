@@ -256,6 +256,14 @@ type Allocation struct {
 	Strata []Stratum `json:"strata"`
 	// Events are what evaluators count beside requests, each name once, at most [MaxEvents].
 	Events []Event `json:"events,omitempty"`
+	// Fault says that the trial is a chaos experiment whose fault is on: the treatment of a flag of
+	// kind fault is carried out for units of the treatment arm, and for nobody else. Without it the
+	// programs of such a flag do nothing.
+	Fault bool `json:"fault,omitempty"`
+	// Secret proves to services of the same environment that a decision about the fault came from
+	// one of them. 32 hex digits, new for each attempt; experiments only. It is for snapshots of
+	// services, and for nobody else.
+	Secret string `json:"secret,omitempty"`
 }
 
 // Event is something that the application tracks and that the trial is judged by.

@@ -15,6 +15,7 @@ func (a *Arm) Merge(other *Arm) {
 	a.NewUnits = addCapped(a.NewUnits, other.NewUnits)
 	a.AtRiskUnits = addCapped(a.AtRiskUnits, other.AtRiskUnits)
 	a.BadUnits = addCapped(a.BadUnits, other.BadUnits)
+	a.Injected = addCapped(a.Injected, other.Injected)
 	a.Latency.Merge(&other.Latency)
 	for _, m := range other.Measures {
 		a.AddMeasure(m)
@@ -31,7 +32,7 @@ func (a *Arm) Clone() Arm {
 
 // Empty reports whether nothing was counted in the arm.
 func (a *Arm) Empty() bool {
-	return a.Requests == 0 && a.NewUnits == 0 && a.AtRiskUnits == 0 && a.Latency.Count() == 0
+	return a.Requests == 0 && a.NewUnits == 0 && a.AtRiskUnits == 0 && a.Latency.Count() == 0 && a.Injected == 0
 }
 
 // Consistent reports whether no count is larger than what it is a part of: bad requests among
@@ -52,6 +53,7 @@ func (i *Interval) Clone() Interval {
 	c := *i
 	c.Treatment, c.Control = i.Treatment.Clone(), i.Control.Clone()
 	c.Exemplars = append([]Exemplar(nil), i.Exemplars...)
+	c.Injections = slices.Clone(i.Injections)
 	c.Pull = i.Pull.Clone()
 	return c
 }

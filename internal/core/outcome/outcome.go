@@ -28,6 +28,9 @@ type Arm struct {
 	Latency Histogram `json:"latency"`
 	// Measures hold what guardrails need beyond requests, sorted by name, each name once.
 	Measures []Measure `json:"measures,omitempty"`
+	// Injected counts the calls that a fault of this trial has hit, of any point. A request may make
+	// several, so it may be more than Requests.
+	Injected uint64 `json:"injected,omitempty"`
 }
 
 // Measure is what one arm showed of one thing in one interval: events or values that the
@@ -55,14 +58,20 @@ type Pull struct {
 // Interval is one closed interval of one trial. It is never rewritten after it was closed:
 // what arrives later belongs to the interval in which it arrives.
 type Interval struct {
-	Seq       int       `json:"seq"` // from 1, without gaps
-	Step      int       `json:"step"`
+	Seq  int `json:"seq"` // from 1, without gaps
+	Step int `json:"step"`
+	// Steady says that the interval is of the phase before the fault, in which both arms have the
+	// control variant.
+	Steady    bool      `json:"steady,omitempty"`
 	From      time.Time `json:"from"`
 	To        time.Time `json:"to"`
 	Treatment Arm       `json:"treatment"`
 	Control   Arm       `json:"control"`
 	// Exemplars are bad requests of the treatment, newest first, at most MaxExemplars.
 	Exemplars []Exemplar `json:"exemplars,omitempty"`
+	// Injections tell where the faults have hit, in both arms together, sorted by point, kind and
+	// phase, at most MaxInjections; what is beyond them is in Arm.Injected only.
+	Injections []Injection `json:"injections,omitempty"`
 	// Pull is what sources of metrics said meanwhile, if guardrails ask for it.
 	Pull *Pull `json:"pull,omitempty"`
 }

@@ -32,6 +32,7 @@ type ActionKind string
 
 // The actions.
 const (
+	ActionInject  ActionKind = "inject"  // the steady phase is over: the fault is on
 	ActionStep    ActionKind = "step"    // the share moved to State.Step
 	ActionHold    ActionKind = "hold"    // the ramp stands still, State.Why says why
 	ActionResume  ActionKind = "resume"  // it goes on
@@ -157,6 +158,7 @@ func (t *Totals) add(a *outcome.Arm) {
 	t.Bad += a.Bad
 	t.Units += a.NewUnits
 	t.BadUnits += a.BadUnits
+	t.Injected += a.Injected
 }
 
 // compared reports whether the requests of the interval say anything: both arms have some, and

@@ -71,6 +71,10 @@ type Spec struct {
 	// MaxUnits caps how many units may ever get the treatment of a survive trial. Required
 	// for survive.
 	MaxUnits uint64 `json:"maxUnits,omitempty"`
+	// SteadyTime is how long both arms of a survive trial get the control variant before the fault
+	// is on, and everything must look well. At least two intervals, at most 1 h, default 30 s or
+	// two intervals, whichever is more. Survive only.
+	SteadyTime Duration `json:"steadyTime,omitempty"`
 }
 
 // DeadlinePolicy says what happens when the deadline passes without a decision.

@@ -11,6 +11,7 @@ type Phase string
 
 // The phases.
 const (
+	PhaseSteady   Phase = "steady"   // before the fault of an experiment: both arms have the control
 	PhaseRunning  Phase = "running"  // evidence decides about the next step
 	PhaseHolding  Phase = "holding"  // evidence, or the lack of it, holds the ramp
 	PhasePaused   Phase = "paused"   // a person holds the ramp
@@ -56,6 +57,7 @@ type State struct {
 
 	StartedAt     time.Time `json:"startedAt"`
 	StepStartedAt time.Time `json:"stepStartedAt"`
+	InjectedAt    time.Time `json:"injectedAt,omitzero"` // survive: when the fault was put on
 	UpdatedAt     time.Time `json:"updatedAt"`
 	PromotedAt    time.Time `json:"promotedAt,omitzero"` // start of the watch
 	EndedAt       time.Time `json:"endedAt,omitzero"`
@@ -74,6 +76,10 @@ type State struct {
 	// [RetryWindow] of the next. PromoteAlpha is the level that follows from it.
 	Retry        int     `json:"retry,omitempty"`
 	PromoteAlpha float64 `json:"promoteAlpha,omitempty"`
+	// Steady is on while an experiment has not put its fault on; a pause does not end it. Baseline
+	// is what it saw before.
+	Steady   bool      `json:"steady,omitempty"`
+	Baseline *Baseline `json:"baseline,omitempty"`
 	// Approved is on when a person has approved that this step be left.
 	Approved bool `json:"approved,omitempty"`
 	// PulledTo is the time up to which pulls were weighed.
@@ -92,6 +98,17 @@ type State struct {
 	Sample     SampleState      `json:"sample"`
 	// Exemplars are bad requests of the treatment, newest first.
 	Exemplars []outcome.Exemplar `json:"exemplars,omitempty"`
+	// Injections add up where the faults of an experiment have hit, at most
+	// [outcome.MaxInjections].
+	Injections []outcome.Injection `json:"injections,omitempty"`
+}
+
+// Baseline is the steady state before the fault of an experiment: both arms had the control.
+type Baseline struct {
+	From      time.Time `json:"from"`
+	To        time.Time `json:"to"`
+	Treatment Totals    `json:"treatment"`
+	Control   Totals    `json:"control"`
 }
 
 // Totals add up an arm over the whole attempt: the exposure spent.
@@ -100,6 +117,7 @@ type Totals struct {
 	Bad      uint64 `json:"bad"`
 	Units    uint64 `json:"units"`
 	BadUnits uint64 `json:"badUnits"`
+	Injected uint64 `json:"injected,omitempty"` // calls that the fault has hit
 }
 
 // Ended reports whether the trial is over.

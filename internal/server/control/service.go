@@ -8,7 +8,9 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -33,6 +35,11 @@ type Config struct {
 	Usage Usage
 	// Sources checks plans whose guardrails pull their counts. Nil: such plans are refused.
 	Sources Sources
+	// Points tells where faults can be injected, for the start of experiments. Nil: nobody knows,
+	// and it is not asked.
+	Points Points
+	// Random gives the bytes of the secrets of experiments. Default crypto/rand.Reader.
+	Random io.Reader
 	// WindowChanges and WindowBytes bound the deltas kept for streams that resume. Both bounds
 	// hold; defaults 16 384 changes and 16 MiB of changed values. Negative: keep none.
 	WindowChanges int
@@ -80,6 +87,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
 	}
 	if c.WindowChanges == 0 {
 		c.WindowChanges = 16_384

@@ -15,7 +15,8 @@ type SeriesKey [16]byte
 // Point is one delta data point of an outcome metric, as the receiver decoded it.
 type Point struct {
 	Series SeriesKey
-	// Metric is one of outcome.MetricDuration, MetricBad, MetricUnits, MetricEvents, MetricValues.
+	// Metric is one of outcome.MetricDuration, MetricBad, MetricUnits, MetricEvents, MetricValues,
+	// MetricInjections.
 	Metric string
 	// Trial, Version, Arm and UnitState are the attributes of these names.
 	Trial, Version, Arm, UnitState string
@@ -31,9 +32,15 @@ type Point struct {
 	// Latency is the value of outcome.MetricDuration; its count is the number of requests. The
 	// accumulator does not keep it.
 	Latency outcome.Histogram
+	// Fault tells where a fault has hit, of points of outcome.MetricInjections: Count calls.
+	Fault Fault
 	// Exemplars are bad requests, of outcome.MetricBad.
 	Exemplars []outcome.Exemplar
 }
+
+// Fault names where a fault has hit: the attributes of these names, each at most 200 bytes and
+// none empty.
+type Fault struct{ Point, Kind, Phase string }
 
 // maxCount bounds every count of an open interval: up to here float64 holds integers exactly,
 // and the statistics compute in float64.
