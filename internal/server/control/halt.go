@@ -34,11 +34,25 @@ type Halted struct {
 // from being stopped does not keep the others. o.IfMatch and o.IdempotencyKey do not apply, as a
 // repeated halt finds nothing left to do. After an error the list has what was stopped before it.
 func (s *Service) HaltAll(ctx context.Context, o WriteOptions) ([]Halted, error) {
+	return s.stopAll(ctx, o, stopping{verb: "halt", want: func(TrialEntry) bool { return true }, why: "Halt of everything that runs"})
+}
+
+// stopping is a way to stop trials.
+type stopping struct {
+	verb string
+	want func(TrialEntry) bool // whether a trial that has not ended is to be aborted
+	// also gives what else is to be done, with the first trials; nil: nothing.
+	also func(*projection) ([]Op, error)
+	why  string // for the log, before the reason
+}
+
+// stopAll stops trials in as many changes as it takes, and gives way to nobody.
+func (s *Service) stopAll(ctx context.Context, o WriteOptions, how stopping) ([]Halted, error) {
 	o.IfMatch, o.IdempotencyKey = MatchAlways, ""
 	all := []Halted{}
 	refused := map[string]bool{} // what cannot be stopped is not tried for ever
 	for {
-		found, more, err := s.haltSome(ctx, o, refused)
+		found, more, err := s.stopSome(ctx, o, how, refused)
 		if errors.Is(err, ErrConflict) && ctx.Err() == nil {
 			continue
 		}
@@ -53,21 +67,21 @@ func (s *Service) HaltAll(ctx context.Context, o WriteOptions) ([]Halted, error)
 	}
 }
 
-// haltSome aborts as many trials as one change holds, without those in skip; more says that there
+// stopSome aborts as many trials as one change holds, without those in skip; more says that there
 // are others. On an error none of them is stopped.
-func (s *Service) haltSome(ctx context.Context, o WriteOptions, skip map[string]bool) (found []Halted, more bool, err error) {
+func (s *Service) stopSome(ctx context.Context, o WriteOptions, how stopping, skip map[string]bool) (found []Halted, more bool, err error) {
 	c, err := s.commit(ctx, o, write{
-		verb:    "halt",
+		verb:    how.verb,
 		prepare: func(ctx context.Context) error { s.refreshActive(ctx); return nil },
 		plan: func(p *projection) (next plan, err error) {
-			found, next.ops, more = s.planHalt(p, o, skip)
-			if n := len(found); len(next.ops) > 0 {
-				next.reason = fmt.Sprintf("Halt of everything that runs (%d).", n)
-				if o.Reason != "" {
-					next.reason = fmt.Sprintf("Halt of everything that runs (%d): %s", n, o.Reason)
-				}
+			if how.also != nil {
+				next.ops, err = how.also(p)
 			}
-			return next, nil
+			var ops []Op
+			found, ops, more = s.planHalt(p, o, how.want, skip)
+			next.ops = append(next.ops, ops...)
+			next.reason = haltReason(how.why, len(found), o.Reason)
+			return next, err
 		},
 	})
 	if err != nil {
@@ -100,10 +114,10 @@ func (s *Service) refreshActive(ctx context.Context) {
 }
 
 // planHalt gives the ops that abort as many trials as fit. The caller holds s.mu.
-func (s *Service) planHalt(p *projection, o WriteOptions, skip map[string]bool) (found []Halted, ops []Op, more bool) {
+func (s *Service) planHalt(p *projection, o WriteOptions, want func(TrialEntry) bool, skip map[string]bool) (found []Halted, ops []Op, more bool) {
 	var names []string
 	for name, entry := range p.trials {
-		if !entry.State.Ended() && !skip[name] {
+		if !entry.State.Ended() && !skip[name] && want(entry) {
 			names = append(names, name)
 		}
 	}

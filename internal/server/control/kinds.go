@@ -104,9 +104,17 @@ var (
 		},
 	}
 
+	levers = &collection[Lever, LeverEntry]{
+		kind: KindLever, read: strictly[Lever], key: func(Lever) string { return leverKey },
+		in:      func(p *projection) map[string]LeverEntry { return p.levers },
+		entry:   func(l Lever, revision int64) LeverEntry { return LeverEntry{l, revision} },
+		value:   func(e LeverEntry) Lever { return e.Lever },
+		revised: func(e LeverEntry) int64 { return e.Revision },
+	}
+
 	kinds = map[EntityKind]entityKind{
 		KindFlag: flags, KindSegment: segments, KindLayer: layers,
-		KindTrial: trials, KindSchedule: schedules, KindToken: tokens, KindWebhook: webhooks,
+		KindTrial: trials, KindSchedule: schedules, KindToken: tokens, KindWebhook: webhooks, KindLever: levers,
 	}
 )
 

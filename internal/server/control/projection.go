@@ -22,6 +22,7 @@ type projection struct {
 
 	schedules map[string]ScheduleEntry
 	webhooks  map[string]webhookEntry
+	levers    map[string]LeverEntry
 
 	trialRevisions []int64 // of the changes that touched trials, ascending
 
@@ -44,7 +45,7 @@ func newProjection(head Head) *projection {
 		head:  Head{History: head.History, Hash: ""},
 		flags: map[string]FlagEntry{}, segments: map[string]SegmentEntry{}, layers: map[string]LayerEntry{},
 		trials: map[string]TrialEntry{}, tokens: map[string]tokenEntry{}, holders: map[[32]byte]string{},
-		schedules: map[string]ScheduleEntry{}, webhooks: map[string]webhookEntry{}, reserved: map[string]reservation{}, ages: map[string]ages{},
+		schedules: map[string]ScheduleEntry{}, webhooks: map[string]webhookEntry{}, levers: map[string]LeverEntry{}, reserved: map[string]reservation{}, ages: map[string]ages{},
 		touched: map[entity][]int64{}, requests: map[string]request{},
 	}
 }
@@ -92,6 +93,7 @@ type visible struct {
 	segment    *flag.Segment
 	layer      *flag.Layer
 	allocation *flag.Allocation
+	faultsOff  bool
 }
 
 func (p *projection) visible(e entity) (v visible) {
@@ -108,6 +110,8 @@ func (p *projection) visible(e entity) (v visible) {
 		if entry, ok := p.layers[e.key]; ok {
 			v.layer = &entry.Layer
 		}
+	case KindLever:
+		v.faultsOff = p.faultsOff()
 	case KindTrial:
 		entry, ok := p.trials[e.key]
 		if !ok {
@@ -131,6 +135,9 @@ func (p *projection) delta(before map[entity]visible) flag.Delta {
 		d.Segments, d.DeletedSegments = differ(d.Segments, d.DeletedSegments, e.key, was.segment, now.segment)
 		d.Layers, d.DeletedLayers = differ(d.Layers, d.DeletedLayers, e.key, was.layer, now.layer)
 		d.Allocations, d.EndedTrials = differ(d.Allocations, d.EndedTrials, e.key, was.allocation, now.allocation)
+		if was.faultsOff != now.faultsOff {
+			d.FaultsOff = &now.faultsOff
+		}
 	}
 	slices.SortFunc(d.Flags, func(a, b flag.Flag) int { return cmp.Compare(a.Key, b.Key) })
 	slices.SortFunc(d.Segments, func(a, b flag.Segment) int { return cmp.Compare(a.Key, b.Key) })
@@ -156,7 +163,7 @@ func differ[T any](put []T, deleted []string, key string, was, now *T) ([]T, []s
 // snapshot builds the set of the whole state, in normal form.
 func (p *projection) snapshot(environment string) flag.Set {
 	set := flag.Set{Environment: environment, History: p.head.History, Epoch: p.head.Epoch,
-		Revision: p.head.Revision, Hash: p.head.Hash}
+		Revision: p.head.Revision, Hash: p.head.Hash, FaultsOff: p.faultsOff()}
 	for _, entry := range p.flags {
 		set.Flags = append(set.Flags, entry.Flag)
 	}

@@ -75,6 +75,8 @@ func revertible(c Change) error {
 			}
 		case KindTrial:
 			return precondition("revision %d is a step of trial %q, which goes on only forwards: stop it with the command abort", c.Revision, op.Key)
+		case KindLever:
+			return precondition("revision %d moved the lever of faults: move it with `seatrial chaos on` or `seatrial chaos off`", c.Revision)
 		case KindWebhook:
 			return precondition("revision %d is about webhook %q, whose secrets do not come back: change it, or make a new one", c.Revision, op.Key)
 		case KindToken:

@@ -103,6 +103,9 @@ func (p *projection) mayStart(spec trial.Spec, set *flag.Set) error {
 	if _, ok := p.trials[spec.Name]; !ok && len(p.trials) >= flag.MaxAllocations {
 		return precondition("trial %q: the log holds %d trials, no more are allowed: start an old one again under its name", spec.Name, len(p.trials))
 	}
+	if err := p.mayExperiment(spec); err != nil {
+		return err
+	}
 	if spec.Cohorts != nil { // it divides nothing, so it is in nobody's way
 		return asInvalid(spec.Validate(*set))
 	}
