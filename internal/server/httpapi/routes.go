@@ -99,6 +99,8 @@ func routes() []route {
 		{method: "GET", path: v1 + "/trials/{key}/history", need: viewer, query: []string{"limit", "cursor", "before"}, handle: history(control.KindTrial)},
 
 		{method: "POST", path: v1 + "/halt", need: editor, class: classUrgent, query: written, handle: (*call).halt},
+		{method: "GET", path: v1 + "/chaos", need: viewer, class: classUrgent, handle: (*call).getLever},
+		{method: "PUT", path: v1 + "/chaos", need: editor, class: classUrgent, query: written, handle: (*call).putLever},
 
 		{method: "GET", path: v1 + "/webhooks", need: viewer, query: paged, handle: (*call).listWebhooks},
 		{method: "POST", path: v1 + "/webhooks", need: editor, query: written, keyed: true, handle: (*call).createWebhook},
