@@ -69,27 +69,37 @@ func (s *Service) GetTrial(name string) (TrialEntry, error) {
 // the flag leaves nobody to try it on, (goal survive) another survive trial runs, or a guardrail
 // asks for a source of metrics that is not there.
 func (s *Service) StartTrial(ctx context.Context, spec trial.Spec, o WriteOptions) (TrialEntry, error) {
-	if err := s.checkSources(ctx, spec); err != nil {
+	if err := s.checkStart(ctx, spec); err != nil {
 		return TrialEntry{}, err
 	}
 	return s.putTrial(ctx, spec.Name, o, write{verb: "start trial", input: []any{spec}, plan: func(p *projection) (plan, error) {
-		e := entity{KindTrial, spec.Name}
 		before := p.trials[spec.Name]
-		if err := o.IfMatch.match(e, before.Revision); err != nil {
+		if err := o.IfMatch.match(entity{KindTrial, spec.Name}, before.Revision); err != nil {
 			return plan{}, err
 		}
-		next := spec
-		if next.Salt == "" {
-			next.Salt = before.Spec.Salt
-		}
-		next = trial.Normalize(next)
-		if err := p.mayStart(next, s.view.Set); err != nil {
-			return plan{}, err
-		}
-		state := trial.Restart(next, before.Spec, before.State, s.now())
-		op, err := setOp(KindTrial, next.Name, Trial{Spec: next, State: state})
+		op, _, err := s.planStart(p, spec)
 		return plan{ops: []Op{op}, before: before.Revision}, err
 	}})
+}
+
+// checkStart holds what a start needs from elsewhere, asked outside of any lock.
+func (s *Service) checkStart(ctx context.Context, spec trial.Spec) error {
+	return s.checkSources(ctx, spec)
+}
+
+// planStart gives the op that starts a trial, and what it stores, or why it may not start.
+func (s *Service) planStart(p *projection, spec trial.Spec) (Op, Trial, error) {
+	before := p.trials[spec.Name]
+	if spec.Salt == "" {
+		spec.Salt = before.Spec.Salt
+	}
+	spec = trial.Normalize(spec)
+	if err := p.mayStart(spec, s.view.Set); err != nil {
+		return Op{}, Trial{}, err
+	}
+	started := Trial{Spec: spec, State: trial.Restart(spec, before.Spec, before.State, s.now())}
+	op, err := setOp(KindTrial, spec.Name, started)
+	return op, started, err
 }
 
 // now is the time for people's eyes, without a monotonic part, which JSON would drop.
