@@ -38,7 +38,7 @@ func (c Class) String() string {
 //   - nil is a Success, and so is what [Answer] marked;
 //   - an error in whose tree something has the method Retryable() bool is Transient if that gives
 //     true, else Permanent; so are those marked by [AsPermanent] and [RetryError];
-//   - an [OpenError] is Neutral: nothing was called;
+//   - [OpenError], [FullError] and [LimitedError] are Neutral: nothing was called;
 //   - context.Canceled is Permanent: somebody gave the attempt up on purpose;
 //   - every other error is Transient, context.DeadlineExceeded included: it is a timeout below us.
 //
@@ -55,7 +55,7 @@ func Classify(err error) Class {
 		return Transient
 	}
 	switch mark := self.(type) {
-	case *OpenError:
+	case *OpenError, *FullError, *LimitedError:
 		return Neutral
 	case *marked:
 		return mark.class

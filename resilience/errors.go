@@ -11,6 +11,10 @@ import (
 var (
 	// ErrOpen is in every refusal by an open breaker; the call was not made. See [OpenError].
 	ErrOpen = errors.New("circuit breaker is open")
+	// ErrFull is in every refusal by a bulkhead or an adaptive limit. See [FullError].
+	ErrFull = errors.New("too many calls at a time")
+	// ErrLimited is in every refusal by a rate limit. See [LimitedError].
+	ErrLimited = errors.New("rate limit reached")
 	// ErrExhausted is in the error of a call that was retried and still failed. No outer retry
 	// repeats it: otherwise nested layers would multiply the load on a failing dependency.
 	ErrExhausted = errors.New("retries exhausted")
@@ -40,6 +44,45 @@ func (e *OpenError) RetryAfter() time.Duration {
 	since := max(0, now()-e.phase.since)
 	return max(0, e.breaker.policy.Load().OpenFor-time.Duration(since))
 }
+
+// FullError is the refusal by a bulkhead or an adaptive limit: the attempt was not made, because
+// too many were under way and the queue was full, or no place came free in time.
+// errors.Is(err, ErrFull) holds. When a place will be free is not known, so there is no RetryAfter.
+type FullError struct {
+	Name string // of the dependency
+}
+
+// Error names the dependency.
+func (e *FullError) Error() string {
+	return fmt.Sprintf("resilience: %s: %v: the call was not made", e.Name, ErrFull)
+}
+
+// Is makes errors.Is(err, ErrFull) true.
+func (e *FullError) Is(target error) bool { return target == ErrFull }
+
+// Retryable is false: another attempt would only lengthen the queue.
+func (e *FullError) Retryable() bool { return false }
+
+// LimitedError is the refusal by a rate limit: the attempt was not made. errors.Is(err, ErrLimited)
+// holds.
+type LimitedError struct {
+	Name  string // of the dependency
+	after time.Duration
+}
+
+// Error names the dependency.
+func (e *LimitedError) Error() string {
+	return fmt.Sprintf("resilience: %s: %v: the call was not made; retry in %s", e.Name, ErrLimited, e.RetryAfter().Round(time.Millisecond))
+}
+
+// Is makes errors.Is(err, ErrLimited) true.
+func (e *LimitedError) Is(target error) bool { return target == ErrLimited }
+
+// Retryable is false: more attempts are what the limit is against.
+func (e *LimitedError) Retryable() bool { return false }
+
+// RetryAfter gives how long it was until the limit would have let another attempt start.
+func (e *LimitedError) RetryAfter() time.Duration { return e.after }
 
 // TimeoutError says that a timeout of the policy, not of the caller, ended an attempt or the
 // whole call. errors.Is(err, context.DeadlineExceeded) holds.

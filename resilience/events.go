@@ -13,6 +13,15 @@ const (
 	StateChanged EventKind = iota + 1
 	// Retrying: an attempt failed and another will follow.
 	Retrying
+	// Refused: an attempt was not made; Err tells by what. Only the first of a second is told of
+	// each of breaker, limits and retry budget.
+	Refused
+	// Hedging: an attempt is slow and gets a rival.
+	Hedging
+	// FellBack: the call failed and its fallback answered.
+	FellBack
+	// Panicked: a rival that had lost already panicked; Err holds with what.
+	Panicked
 )
 
 // Event is something worth telling about the protection of a dependency.
@@ -22,9 +31,9 @@ type Event struct {
 
 	From, To State // StateChanged only
 
-	Attempt int           // Retrying only: the attempt that failed, from 1
-	Delay   time.Duration // Retrying only: the wait before the next one
-	Err     error         // Retrying only: how it failed
+	Attempt int           // Retrying: the attempt that failed, Hedging: that starts; from 1
+	Delay   time.Duration // Retrying: the wait before the next one; Hedging: the wait that is over
+	Err     error         // Retrying, FellBack: how it failed; Refused: the refusal; Panicked: the panic
 
 	// Dropped counts the events before this one that were lost because the listener was slower
 	// than events came for long. State changes are kept before retries.

@@ -1,22 +1,20 @@
 package resilience
 
-import (
-	"encoding/json"
-	"math"
-	"time"
-
-	"github.com/seatrial/seatrial/internal/core/flag"
-	"github.com/seatrial/seatrial/internal/core/strict"
-)
+import "time"
 
 // Limits and defaults of a [Policy]. Values outside the limits are refused by [ParsePolicy] and
 // drawn to the nearest limit by everything that takes a Policy made in code.
 const (
-	MaxTimeout  = 10 * time.Minute // longest Timeout and TryTimeout; the shortest is 1 ms
-	MaxAttempts = 20               // most attempts of one call, the first included
-	MaxBackoff  = 10 * time.Minute // longest BaseDelay and MaxDelay
-	MaxWindow   = time.Hour        // longest Window and OpenFor; the shortest is 10 ms
-	MaxProbes   = 100              // most probes at a time
+	MaxTimeout     = 10 * time.Minute // longest Timeout and TryTimeout; the shortest is 1 ms
+	MaxAttempts    = 20               // most attempts of one call, the first included
+	MaxBackoff     = 10 * time.Minute // longest BaseDelay and MaxDelay
+	MaxWindow      = time.Hour        // longest Window and OpenFor; the shortest is 10 ms
+	MaxWindowCalls = 100_000          // largest WindowCalls
+	MaxProbes      = 100              // most probes at a time
+	MaxConcurrency = 100_000          // most calls at a time, in a bulkhead and in its queue
+	MaxWait        = time.Minute      // longest wait for a place or for a token; the shortest is 1 ms
+	MaxRate        = 1_000_000        // most calls per second, and in a burst
+	MaxHedges      = 5                // most hedges of one attempt
 
 	DefaultAttempts            = 3
 	DefaultBaseDelay           = 20 * time.Millisecond
@@ -27,6 +25,15 @@ const (
 	DefaultOpenFor             = 5 * time.Second
 	DefaultProbes              = 1
 	DefaultSlowCall            = time.Second
+	DefaultMaxConcurrent       = 50
+	DefaultQueueWait           = 100 * time.Millisecond
+	DefaultAdaptiveInitial     = 20
+	DefaultAdaptiveMin         = 5
+	DefaultAdaptiveMax         = 200
+	DefaultPerSecond           = 100
+	DefaultHedgeQuantile       = 0.95
+	DefaultHedges              = 1
+	DefaultHedgeBudget         = 0.05
 )
 
 const (
@@ -44,7 +51,15 @@ const (
 //	{"timeout":"2s","tryTimeout":"200ms",
 //	 "retry":{"maxAttempts":3,"baseDelay":"20ms","maxDelay":"1s","budget":0.1},
 //	 "breaker":{"consecutiveFailures":5,"failureRatio":0.5,"window":"10s","minCalls":20,"openFor":"5s","probes":1,
-//	            "slowRatio":0.8,"slowCall":"1s"}}
+//	            "slowRatio":0.8,"slowCall":"1s"},
+//	 "bulkhead":{"maxConcurrent":50,"maxQueue":100,"maxWait":"100ms"},
+//	 "rateLimit":{"perSecond":100,"burst":20,"maxWait":"50ms"},
+//	 "hedge":{"quantile":0.95,"max":1,"budget":0.05},
+//	 "fallback":{"on":["open","full","limited","timeout","failure"]}}
+//
+// Instead of "window" a breaker may have "windowCalls":100, a hedge "delay":"50ms" instead of
+// "quantile", and "adaptive":{"initial":20,"min":5,"max":200} may stand for the bulkhead's
+// maxConcurrent.
 type Policy struct {
 	// Timeout bounds the whole call with all its attempts and waits. 0 means no bound of ours;
 	// otherwise 1 ms to [MaxTimeout]. The caller's own deadline always holds as well.
@@ -56,6 +71,17 @@ type Policy struct {
 	Retry *RetryPolicy
 	// Breaker, if not nil, stops calling a dependency that keeps failing.
 	Breaker *BreakerPolicy
+	// Bulkhead, if not nil, bounds how many attempts are under way at a time.
+	Bulkhead *BulkheadPolicy
+	// Adaptive, if not nil, finds that bound itself. Bulkhead then only says who may wait.
+	Adaptive *AdaptivePolicy
+	// RateLimit, if not nil, bounds how many attempts start in a second.
+	RateLimit *RateLimitPolicy
+	// Hedge, if not nil, sends another attempt when one is slow. Only for calls that allow it: see
+	// [Call].
+	Hedge *HedgePolicy
+	// Fallback, if not nil, says when the fallback of a [Call] is used; nil: always.
+	Fallback *FallbackPolicy
 }
 
 // RetryPolicy says when a failed attempt is repeated. The zero value of each field means its
@@ -92,7 +118,11 @@ type BreakerPolicy struct {
 	SlowCall time.Duration
 	// Window is how far back the ratios look, in ten steps: 10 ms to [MaxWindow], default 10 s.
 	Window time.Duration
-	// MinCalls is how many calls in Window it takes to judge: 1 to 1 000 000, default 20.
+	// WindowCalls, if not 0, makes the ratios look at that many last calls instead, however long
+	// ago they were: 1 to [MaxWindowCalls]. For failures it saves reading the clock.
+	WindowCalls int
+	// MinCalls is how many calls in the window it takes to judge: 1 to 1 000 000, at most
+	// WindowCalls, default 20 or WindowCalls if that is less.
 	MinCalls int
 	// OpenFor is how long an open breaker refuses every call, and how long a probe may take
 	// before another may start: 10 ms to [MaxWindow], default 5 s.
@@ -102,189 +132,74 @@ type BreakerPolicy struct {
 	Probes int
 }
 
-// ParsePolicy reads a policy strictly from JSON of at most 64 KiB: unknown or repeated fields,
-// wrong types and values out of range are errors. The error lists all problems, each with a JSON
-// pointer. The document null gives the zero Policy, which protects nothing.
-func ParsePolicy(data []byte) (Policy, error) {
-	problems := &flag.Problems{Subject: "resilience policy"}
-	doc := strict.Parse(data, problems)
-	p := Policy{
-		Timeout:    doc.Duration("timeout", minTimeout, MaxTimeout),
-		TryTimeout: doc.Duration("tryTimeout", minTimeout, MaxTimeout),
-		Retry:      parseRetry(doc.Object("retry")),
-		Breaker:    parseBreaker(doc.Object("breaker")),
-	}
-	if p.Timeout > 0 && p.TryTimeout > p.Timeout {
-		doc.Fail("tryTimeout", "is longer than the timeout of the whole call, %s", p.Timeout)
-	}
-	doc.Done()
-	if err := problems.Err(); err != nil {
-		return Policy{}, err
-	}
-	return p, nil
+// BulkheadPolicy bounds how many attempts are under way at a time. The zero value of each field
+// means its default.
+type BulkheadPolicy struct {
+	// MaxConcurrent attempts may be under way: 1 to [MaxConcurrency], default 50; without effect
+	// beside an [AdaptivePolicy]. If it shrinks, those that are inside finish.
+	MaxConcurrent int
+	// MaxQueue more may wait for a place, first come, first served: 1 to [MaxConcurrency]. 0 means
+	// that nobody waits.
+	MaxQueue int
+	// MaxWait bounds the wait: 1 ms to [MaxWait], default 100 ms. Only with MaxQueue.
+	MaxWait time.Duration
 }
 
-func parseRetry(doc *strict.Object) *RetryPolicy {
-	if doc == nil {
-		return nil
-	}
-	r := RetryPolicy{
-		MaxAttempts: doc.Int("maxAttempts", 1, MaxAttempts),
-		BaseDelay:   doc.Duration("baseDelay", time.Microsecond, MaxBackoff),
-		MaxDelay:    doc.Duration("maxDelay", time.Microsecond, MaxBackoff),
-		Budget:      doc.Ratio("budget"),
-	}
-	if full := r.normalized(); full.MaxDelay < full.BaseDelay {
-		doc.Fail("maxDelay", "is shorter than baseDelay, %s", full.BaseDelay)
-	}
-	doc.Done()
-	return &r
+// AdaptivePolicy bounds how many attempts are under way by what the dependency can bear, as its
+// latencies tell: when they rise, calls wait for each other in there. The zero value of each field
+// means its default.
+type AdaptivePolicy struct {
+	// Initial is the bound before anything is known: Min to Max, default 20 or the nearest of them.
+	Initial int
+	// Min and Max hold the bound between them: 1 to [MaxConcurrency], defaults 5 and 200.
+	Min, Max int
 }
 
-func parseBreaker(doc *strict.Object) *BreakerPolicy {
-	if doc == nil {
-		return nil
-	}
-	b := BreakerPolicy{
-		ConsecutiveFailures: doc.Int("consecutiveFailures", 1, maxCount),
-		FailureRatio:        doc.Ratio("failureRatio"),
-		SlowRatio:           doc.Ratio("slowRatio"),
-		SlowCall:            doc.Duration("slowCall", minTimeout, MaxTimeout),
-		Window:              doc.Duration("window", minWindow, MaxWindow),
-		MinCalls:            doc.Int("minCalls", 1, maxCount),
-		OpenFor:             doc.Duration("openFor", minWindow, MaxWindow),
-		Probes:              doc.Int("probes", 1, MaxProbes),
-	}
-	if b.SlowCall > 0 && b.SlowRatio == 0 {
-		doc.Fail("slowCall", "does nothing without slowRatio: add the share of slow calls that opens the breaker")
-	}
-	doc.Done()
-	return &b
+// RateLimitPolicy bounds how many attempts start in a second. The zero value of each field means
+// its default.
+type RateLimitPolicy struct {
+	// PerSecond attempts may start in the long run: 1 to [MaxRate], default 100.
+	PerSecond int
+	// Burst attempts may start at once after a pause: 1 to [MaxRate], default a tenth of
+	// PerSecond, at least 1.
+	Burst int
+	// MaxWait is how long an attempt may wait for its turn: 1 ms to [MaxWait]. 0 means not at all.
+	MaxWait time.Duration
 }
 
-// Validate checks a policy made in code, by the rules of [ParsePolicy].
-func (p Policy) Validate() error {
-	data, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	_, err = ParsePolicy(data)
-	return err
+// HedgePolicy says when an attempt that has not returned gets a rival. The zero value of each field
+// means its default.
+type HedgePolicy struct {
+	// Delay is how long after the last one the next rival starts: 1 ms to [MaxTimeout]. 0 means that
+	// it is learned, see Quantile.
+	Delay time.Duration
+	// Quantile makes the delay the time within which this share of recent attempts was through:
+	// above 0 and below 1, default 0.95. Until 20 attempts are known there are no rivals. Without
+	// effect if Delay is given.
+	Quantile float64
+	// Max is how many rivals an attempt may have: 1 to [MaxHedges], default 1.
+	Max int
+	// Budget bounds rivals to this share of attempts, above 0 and up to 1, beyond a reserve of 10;
+	// default 0.05.
+	Budget float64
 }
 
-// wire types: durations as strings, what is unset left out.
-type (
-	policyJSON struct {
-		Timeout    string       `json:"timeout,omitempty"`
-		TryTimeout string       `json:"tryTimeout,omitempty"`
-		Retry      *retryJSON   `json:"retry,omitempty"`
-		Breaker    *breakerJSON `json:"breaker,omitempty"`
-	}
-	retryJSON struct {
-		MaxAttempts int     `json:"maxAttempts,omitempty"`
-		BaseDelay   string  `json:"baseDelay,omitempty"`
-		MaxDelay    string  `json:"maxDelay,omitempty"`
-		Budget      float64 `json:"budget,omitempty"`
-	}
-	breakerJSON struct {
-		ConsecutiveFailures int     `json:"consecutiveFailures,omitempty"`
-		FailureRatio        float64 `json:"failureRatio,omitempty"`
-		SlowRatio           float64 `json:"slowRatio,omitempty"`
-		SlowCall            string  `json:"slowCall,omitempty"`
-		Window              string  `json:"window,omitempty"`
-		MinCalls            int     `json:"minCalls,omitempty"`
-		OpenFor             string  `json:"openFor,omitempty"`
-		Probes              int     `json:"probes,omitempty"`
-	}
+// FallbackPolicy says when the fallback of a [Call] is used.
+type FallbackPolicy struct {
+	// On are the reasons. Nil means all of them, an empty list none.
+	On []Reason
+}
+
+// Reason is why a call failed, as far as a [FallbackPolicy] tells apart.
+type Reason string
+
+const (
+	ReasonOpen    Reason = "open"    // the breaker refused it
+	ReasonFull    Reason = "full"    // the bulkhead or the adaptive limit refused it
+	ReasonLimited Reason = "limited" // the rate limit refused it
+	ReasonTimeout Reason = "timeout" // it took too long
+	ReasonFailure Reason = "failure" // it failed otherwise
 )
 
-// MarshalJSON writes the form that [ParsePolicy] reads. NaN and infinite ratios are errors.
-func (p Policy) MarshalJSON() ([]byte, error) {
-	doc := policyJSON{Timeout: durationText(p.Timeout), TryTimeout: durationText(p.TryTimeout)}
-	if r := p.Retry; r != nil {
-		doc.Retry = &retryJSON{r.MaxAttempts, durationText(r.BaseDelay), durationText(r.MaxDelay), r.Budget}
-	}
-	if b := p.Breaker; b != nil {
-		doc.Breaker = &breakerJSON{b.ConsecutiveFailures, b.FailureRatio, b.SlowRatio, durationText(b.SlowCall),
-			durationText(b.Window), b.MinCalls, durationText(b.OpenFor), b.Probes}
-	}
-	return json.Marshal(doc)
-}
-
-// UnmarshalJSON is [ParsePolicy].
-func (p *Policy) UnmarshalJSON(data []byte) error {
-	parsed, err := ParsePolicy(data)
-	if err == nil {
-		*p = parsed
-	}
-	return err
-}
-
-func durationText(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return d.String()
-}
-
-// normalized fills in defaults and draws every value into its range, so that the machinery never
-// meets a value it cannot work with, whoever made the policy.
-func (p Policy) normalized() Policy {
-	n := Policy{Timeout: within(p.Timeout, 0, minTimeout, MaxTimeout), TryTimeout: within(p.TryTimeout, 0, minTimeout, MaxTimeout)}
-	if p.Retry != nil {
-		r := p.Retry.normalized()
-		n.Retry = &r
-	}
-	if p.Breaker != nil {
-		b := p.Breaker.normalized()
-		n.Breaker = &b
-	}
-	return n
-}
-
-func (r RetryPolicy) normalized() RetryPolicy {
-	base := within(r.BaseDelay, DefaultBaseDelay, time.Microsecond, MaxBackoff)
-	return RetryPolicy{
-		MaxAttempts: within(r.MaxAttempts, DefaultAttempts, 1, MaxAttempts),
-		BaseDelay:   base,
-		MaxDelay:    within(r.MaxDelay, max(base, DefaultMaxDelay), time.Microsecond, MaxBackoff),
-		Budget:      ratio(r.Budget),
-	}
-}
-
-func (b BreakerPolicy) normalized() BreakerPolicy {
-	failures := within(b.ConsecutiveFailures, 0, 1, maxCount)
-	if failures == 0 && ratio(b.FailureRatio) == 0 && ratio(b.SlowRatio) == 0 {
-		failures = DefaultConsecutiveFailures
-	}
-	slow := time.Duration(0)
-	if ratio(b.SlowRatio) > 0 {
-		slow = within(b.SlowCall, DefaultSlowCall, minTimeout, MaxTimeout)
-	}
-	return BreakerPolicy{
-		ConsecutiveFailures: failures,
-		FailureRatio:        ratio(b.FailureRatio),
-		SlowRatio:           ratio(b.SlowRatio),
-		SlowCall:            slow,
-		Window:              within(b.Window, DefaultWindow, minWindow, MaxWindow),
-		MinCalls:            within(b.MinCalls, DefaultMinCalls, 1, maxCount),
-		OpenFor:             within(b.OpenFor, DefaultOpenFor, minWindow, MaxWindow),
-		Probes:              within(b.Probes, DefaultProbes, 1, MaxProbes),
-	}
-}
-
-// within gives unset for 0 and otherwise draws v between lowest and highest.
-func within[T int | time.Duration](v, unset, lowest, highest T) T {
-	if v == 0 {
-		return unset
-	}
-	return min(max(v, lowest), highest)
-}
-
-// ratio draws f between 0 and 1; NaN becomes 0.
-func ratio(f float64) float64 {
-	if math.IsNaN(f) {
-		return 0
-	}
-	return min(max(f, 0), 1)
-}
+// reasons are all of them.
+var reasons = []Reason{ReasonOpen, ReasonFull, ReasonLimited, ReasonTimeout, ReasonFailure}

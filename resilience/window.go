@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// slices is into how many steps a window is cut. The oldest step falls out as a whole, so a window
+// steps is into how many steps a window is cut. The oldest step falls out as a whole, so a window
 // looks back between 90 % and 100 % of its length.
-const slices = 10
+const steps = 10
 
 // window counts calls, and the bad ones among them, of the recent past without a lock. Each slice packs the number
 // of its step of time (24 bits), its calls and its bad calls (20 bits each) into one word, so that a
 // slice is cleared and counted in one exchange. A nil window counts nothing.
 type window struct {
 	length time.Duration
-	slice  [slices]atomic.Uint64
+	slice  [steps]atomic.Uint64
 }
 
 const (
@@ -40,7 +40,7 @@ func newWindow(ratio float64, length time.Duration, old *window, at int64) *wind
 	w := &window{length: length}
 	calls, failed := old.sum(at)
 	step := w.step(at)
-	w.slice[step%slices].Store(pack(step, uint64(min(calls, countMask)), uint64(min(failed, countMask))))
+	w.slice[step%steps].Store(pack(step, uint64(min(calls, countMask)), uint64(min(failed, countMask))))
 	return w
 }
 
@@ -54,7 +54,7 @@ func (w *window) fits(ratio float64, length time.Duration) bool {
 // step numbers the slices of time. It comes round after 2^24 steps, a multiple of the shortest
 // window's day and a half; a slice untouched for exactly that long would be taken for a fresh one.
 func (w *window) step(at int64) uint64 {
-	return uint64(at/int64(w.length/slices)) & stepMask
+	return uint64(at/int64(w.length/steps)) & stepMask
 }
 
 // add counts a call, and whether it was bad.
@@ -63,7 +63,7 @@ func (w *window) add(at int64, bad bool) {
 		return
 	}
 	step := w.step(at)
-	slice := &w.slice[step%slices]
+	slice := &w.slice[step%steps]
 	for {
 		word := slice.Load()
 		was, calls, failed := unpack(word)
@@ -96,7 +96,7 @@ func (w *window) sum(at int64) (calls, failed int) {
 	step := w.step(at)
 	for i := range w.slice {
 		was, c, f := unpack(w.slice[i].Load())
-		if (step-was)&stepMask < slices {
+		if (step-was)&stepMask < steps {
 			calls += int(c)
 			failed += int(f)
 		}

@@ -20,7 +20,7 @@ func TestTheWindowCountsLikeAList(t *testing.T) {
 		check := func(at int64) {
 			calls, failed := 0, 0
 			for _, s := range list {
-				if at/int64(length/slices)-s.step < slices {
+				if at/int64(length/steps)-s.step < steps {
 					calls++
 					if s.bad {
 						failed++
@@ -37,7 +37,7 @@ func TestTheWindowCountsLikeAList(t *testing.T) {
 			check(at)
 			bad := rapid.Bool().Draw(t, "bad")
 			w.add(at, bad)
-			list = append(list, seen{at / int64(length/slices), bad})
+			list = append(list, seen{at / int64(length/steps), bad})
 			check(at)
 		}
 	})
