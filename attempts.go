@@ -1,6 +1,24 @@
 package seatrial
 
-import "context"
+import (
+	"context"
+
+	"github.com/seatrial/seatrial/resilience"
+)
+
+// Run makes a call that gives a value under the policy of the dependency for the unit in ctx, with all
+// that [resilience.Run] offers: rivals of slow attempts, fallbacks, and the value of a failed
+// attempt. It passes no point of faults: c.Do does that, by [Dependency.Point]. A nil Dependency makes
+// one attempt, and a nil ctx counts as context.Background().
+func Run[T any](ctx context.Context, d *Dependency, c resilience.Call[T]) (T, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if d == nil || d.client == nil {
+		return c.Do(ctx)
+	}
+	return resilience.Run(ctx, d.shield.Load().executor(ctx, d.client), c)
+}
 
 // DoEach is [Dependency.Do] with each put around every attempt, between the policy and the faults:
 // it must run attempt, once, and give its error or one that it makes of it, which the policy then
