@@ -15,42 +15,43 @@ type Assignment struct {
 	// Call numbers the calls of the unit at all points, attempts included, from 1. With 0 the Point
 	// counts calls itself: rates hold, but faults cannot be replayed.
 	Call uint64
+	// Nth says the how-maniest call of its unit of work this is at the point, from 1: its place in a
+	// sequence. With 0 the Point counts, from [Point.Arm] on, whatever the unit of work.
+	Nth uint64
+	// Work tells the units of work of one unit apart where the rate of a sequence is drawn. With 0 the
+	// same units have the sequence in all their work.
+	Work uint64
 }
 
-// Caps are the local bounds of a [Point]. The zero value of each means its default; a program can
-// never exceed them.
-type Caps struct {
-	MaxLatency time.Duration // longest latency of one call: default 10 s, at most [MaxLatency]
-	MaxActive  int           // calls under a fault at a time: default 100
-	MaxRate    float64       // share of the eligible calls, above 0 up to 1: default 1
-}
-
-func (c Caps) normalized() Caps {
-	if c.MaxLatency <= 0 {
-		c.MaxLatency = 10 * time.Second
-	}
-	if c.MaxActive <= 0 {
-		c.MaxActive = 100
-	}
-	if !(c.MaxRate > 0) {
-		c.MaxRate = 1
-	}
-	return Caps{min(c.MaxLatency, MaxLatency), c.MaxActive, min(c.MaxRate, 1)}
+// decision is what a program says of one call.
+type decision struct {
+	fault *Fault // nil: nothing happens
+	delay time.Duration
+	draw  uint64 // for what is random in the fault itself
 }
 
 // decide draws whether the program hits a call at the named point, with what, and for how long.
-func (p *Program) decide(point string, a Assignment, caps Caps) (f *Fault, delay time.Duration) {
+func (p *Program) decide(point string, a Assignment, caps *Caps) decision {
 	if p == nil || p.Point != "" && p.Point != point {
-		return nil, 0
+		return decision{}
 	}
 	hash := a.hash(point)
-	if rate := min(p.Rate, caps.MaxRate); !(unit(mix(hash+1)) < rate) { // NaN is below nothing
-		return nil, 0
+	hits := hash
+	if len(p.Sequence) > 0 { // all calls of the work are in, or none
+		a.Call = a.Work
+		hits = a.hash(point)
 	}
-	if f = p.choose(mix(hash + 2)); f == nil {
-		return nil, 0
+	if rate := min(p.Rate, caps.MaxRate); !(unit(mix(hits+1)) < rate) { // NaN is below nothing
+		return decision{}
 	}
-	return f, f.delay(mix(hash+3), caps.MaxLatency)
+	f := p.choose(mix(hash + 2))
+	if len(p.Sequence) > 0 {
+		f = p.turn(a.Nth)
+	}
+	if f == nil {
+		return decision{}
+	}
+	return decision{f, f.delay(mix(hash+3), caps.MaxLatency), mix(hash + 4)}
 }
 
 // choose picks a fault by weight.
@@ -71,6 +72,28 @@ func (p *Program) choose(draw uint64) *Fault {
 	return nil // no faults, or none with weight
 }
 
+// turn gives the fault of the sequence for the nth call, from 1.
+func (p *Program) turn(nth uint64) *Fault {
+	steps := p.Sequence[:min(len(p.Sequence), MaxFaults)]
+	total := uint64(0)
+	for i := range steps {
+		total += steps[i].count()
+	}
+	at := max(nth, 1) - 1
+	if p.Repeat {
+		at %= total
+	}
+	for i := range steps {
+		if at < steps[i].count() {
+			return steps[i].Fault
+		}
+		at -= steps[i].count()
+	}
+	return nil
+}
+
+func (s *Step) count() uint64 { return uint64(min(max(s.Count, 1), MaxCount)) }
+
 func (f *Fault) weight() int {
 	if f.Weight == 0 {
 		return 1
@@ -79,10 +102,32 @@ func (f *Fault) weight() int {
 }
 
 func (f *Fault) delay(draw uint64, longest time.Duration) time.Duration {
+	if f.Distribution != nil {
+		return bounded(f.Distribution.at((float64(draw>>12)+0.5)/(1<<52)), longest)
+	}
 	low := min(max(f.Min, 0), longest)
 	high := min(max(f.Max, low), longest)
 	extra, _ := bits.Mul64(draw, uint64(high-low)+1)
 	return low + time.Duration(extra)
+}
+
+// injection says what the decision does at the point, and on whose behalf.
+func (d *decision) injection(point string, a Assignment) Injection {
+	f := d.fault
+	i := Injection{Experiment: a.Experiment, Variant: a.Variant, Point: point, Kind: f.Kind, Phase: f.phase(), Message: f.Message}
+	switch f.Kind {
+	case KindError:
+		i.Status, i.Code = reply(f.Status, f.Code)
+	case KindLatency, KindCancel:
+		i.Delay = d.delay
+	case KindBandwidth:
+		i.BytesPerSecond = min(max(f.BytesPerSecond, 1), MaxBytesPerSecond)
+	case KindTruncate:
+		i.AfterBytes = min(max(f.AfterBytes, 0), MaxAfterBytes)
+	case KindCorrupt:
+		i.Share = min(max(f.Share, 0), 1)
+	}
+	return i
 }
 
 // unit turns 64 random bits into a number in [0, 1).

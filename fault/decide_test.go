@@ -80,7 +80,7 @@ func TestRateAndWeights(t *testing.T) {
 			const draws = 40_000
 			hits, byFault := 0, map[*Fault]int{}
 			for i := range draws {
-				f, _ := program.decide("payment", Assignment{Experiment: "storm", Seed: "1", Unit: units[i%len(units)], Call: uint64(i)}, caps)
+				f := program.decide("payment", Assignment{Experiment: "storm", Seed: "1", Unit: units[i%len(units)], Call: uint64(i)}, &caps).fault
 				if f != nil {
 					hits++
 					byFault[f]++
@@ -98,7 +98,7 @@ func TestRateAndWeights(t *testing.T) {
 func TestDecisionsAreIndependent(t *testing.T) {
 	program := &Program{Rate: 0.1, Faults: []Fault{{Kind: KindError}}}
 	caps := Caps{}.normalized()
-	hit := func(point string, a Assignment) bool { f, _ := program.decide(point, a, caps); return f != nil }
+	hit := func(point string, a Assignment) bool { return program.decide(point, a, &caps).fault != nil }
 	base := Assignment{Experiment: "storm", Seed: "1", Unit: "u", Call: 1}
 	others := map[string]func(string, *Assignment) string{
 		"experiment": func(p string, a *Assignment) string { a.Experiment = "calm"; return p },
@@ -133,11 +133,11 @@ func TestS11_SameSeedSameFaults(t *testing.T) {
 		var log strings.Builder
 		p := NewPoint("payment", Caps{})
 		for call := first; call <= 200; call++ {
-			f, delay := program.decide(p.Name(), Assignment{Experiment: "storm", Seed: seed, Unit: "user-7", Call: uint64(call)}, p.caps)
-			if f == nil {
+			d := program.decide(p.Name(), Assignment{Experiment: "storm", Seed: seed, Unit: "user-7", Call: uint64(call)}, &p.caps.Load().hold)
+			if d.fault == nil {
 				log.WriteString("- ")
 			} else {
-				fmt.Fprintf(&log, "%s:%d ", f.Kind, delay)
+				fmt.Fprintf(&log, "%s:%d ", d.fault.Kind, d.delay)
 			}
 		}
 		return log.String()

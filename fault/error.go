@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrInjected is in the tree of every error that a fault caused.
@@ -22,13 +23,21 @@ type Injection struct {
 	Code   string
 	// Message is the program's own text; may be empty.
 	Message string
+	// Delay is the length of a KindLatency, or the time until a KindCancel.
+	Delay          time.Duration
+	BytesPerSecond int     // of KindBandwidth
+	AfterBytes     int     // of KindTruncate
+	Share          float64 // of KindCorrupt: 0 to 1
 }
 
-// Error is the error of a call that a fault made fail. errors.Is(err, [ErrInjected]) holds, and for
-// a cancellation errors.Is(err, context.Canceled) as well.
+// Error is the error of a call that a fault made fail, and the value of an injected panic.
+// errors.Is(err, [ErrInjected]) holds, for a cancellation errors.Is(err, context.Canceled) as well,
+// and for a reset or a lost reply errors.Is(err, syscall.ECONNRESET). It is a net.Error, as what it
+// stands for would be.
 type Error struct {
 	Injection
-	// Err is what the call itself returned, or why a latency was cut short; nil where neither is.
+	// Err is what the call itself returned, why a latency was cut short, or the error of the
+	// standard library that a real failure of that kind gives; nil where there is none.
 	Err error
 }
 
@@ -52,9 +61,19 @@ func (e *Error) Is(target error) bool {
 // Unwrap gives Err.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Timeout tells whether the call ran out of time.
+func (e *Error) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.Err, &t) && t.Timeout()
+}
+
+// Temporary is always true: faults pass. It keeps servers from giving up a listener.
+func (e *Error) Temporary() bool { return true }
+
 // Retryable tells a retry whether the same call would be worth repeating had this been real: not
 // after an answer in the 400s other than 429 or 499. A cancellation came from below the caller, as
-// when a proxy gives up: it is worth repeating.
+// when a proxy gives up: it is worth repeating. Whether repeating it is safe after a lost reply is
+// for who knows the call.
 func (e *Error) Retryable() bool {
 	return e.Kind != KindError || e.Status >= 499 || e.Status == 429
 }

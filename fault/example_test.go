@@ -10,7 +10,7 @@ import (
 )
 
 func Example() {
-	payment := fault.NewPoint("payment", fault.Caps{MaxLatency: time.Second})
+	payment := fault.NewPoint("payment", fault.Caps{MaxLatency: time.Second, AllowAfter: []string{"payment"}})
 	charge := func() error {
 		return payment.Do(context.Background(), func(context.Context) error {
 			fmt.Println("charged")

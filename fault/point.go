@@ -3,15 +3,11 @@ package fault
 import (
 	"context"
 	"sync/atomic"
-	"time"
-
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // Source decides which program applies to a call, by what it finds in the context: usually the
 // value of a fault flag for the user of the request. It gives nil where none does. It is asked for
-// every call of an armed point, by many goroutines at a time.
+// every call of an armed point, by many goroutines at a time. See also [Observer].
 type Source interface {
 	Program(ctx context.Context) (*Program, Assignment)
 }
@@ -22,37 +18,83 @@ type SourceFunc func(ctx context.Context) (*Program, Assignment)
 // Program calls f.
 func (f SourceFunc) Program(ctx context.Context) (*Program, Assignment) { return f(ctx) }
 
+// Observer is a [Source] that hears of every fault when it takes effect, once a call, in the
+// goroutine of the call or of its timer. ctx is that of [Point.Begin].
+type Observer interface {
+	Injected(ctx context.Context, i Injection)
+}
+
 // Point is a named place where faults may be injected. It starts with nothing armed. A nil Point
 // makes every call as it is. All methods are safe for concurrent use.
 type Point struct {
-	armed atomic.Pointer[charge] // nil: off
+	armed atomic.Pointer[charge] // nil: off, and nobody waits for traffic
 
 	name     string
-	caps     Caps
+	off      *Switch // of the registry; nil without one
+	unfit    bool    // the name is on the deny list
+	caps     atomic.Pointer[limits]
 	active   atomic.Int64
 	calls    atomic.Uint64 // numbers calls for which the source has no number
 	injected atomic.Uint64
+	traffic  atomic.Bool
 }
+
+// limits are the caps of a point, as they were asked for and as they hold.
+type limits struct{ asked, hold Caps }
 
 // charge is what a point is armed with.
 type charge struct {
 	source Source
 	lease  *Lease
 	off    chan struct{} // closed when the point is disarmed
+	point  *Point
+	total  atomic.Int64  // calls hit
+	turns  atomic.Uint64 // numbers calls in sequences for which the source has no number
 }
 
-// NewPoint makes a point. The name is what programs call it by; caps bound every program.
+// watch is in the place of a charge while the first call is waited for; see [Point.Traffic].
+var watch = new(charge)
+
+// NewPoint makes a point outside of any [Registry]. The name is what programs call it by; caps
+// bound every program.
 func NewPoint(name string, caps Caps) *Point {
-	return &Point{name: name, caps: caps.normalized()}
+	p := &Point{name: name, unfit: denied(name, caps.Deny)}
+	p.caps.Store(&limits{caps, caps.normalized()})
+	p.armed.Store(watch)
+	return p
 }
 
 // Name gives the point's name.
-func (p *Point) Name() string { return p.name }
+func (p *Point) Name() string {
+	if p == nil {
+		return ""
+	}
+	return p.name
+}
+
+// Restrict makes the point keep to these caps as well as to those it has: where both say
+// something, the stricter holds, and what neither says is the default.
+func (p *Point) Restrict(caps Caps) {
+	if p == nil {
+		return
+	}
+	for {
+		old := p.caps.Load()
+		asked := old.asked.within(caps)
+		if p.caps.CompareAndSwap(old, &limits{asked, asked.normalized()}) {
+			return
+		}
+	}
+}
 
 // Arm makes calls subject to the programs of source for as long as lease lives. A nil lease means
-// one of [MaxLease] that nobody can renew. Arming again replaces source and lease, and cuts short
-// what the former ones are injecting; a nil source is the same as [Point.Off].
+// one of [MaxLease] that nobody can renew. Arming again replaces source and lease, counts
+// [Caps.MaxTotal] anew, and cuts short what the former ones are injecting; a nil source is the same
+// as [Point.Off].
 func (p *Point) Arm(source Source, lease *Lease) {
+	if p == nil {
+		return
+	}
 	if source == nil {
 		p.Off()
 		return
@@ -60,219 +102,229 @@ func (p *Point) Arm(source Source, lease *Lease) {
 	if lease == nil {
 		lease = NewLease(MaxLease)
 	}
-	p.swap(&charge{source: source, lease: lease, off: make(chan struct{})})
+	p.swap(&charge{source: source, lease: lease, off: make(chan struct{}), point: p})
 }
 
-// Off disarms the point: calls that come now pass untouched, and latencies that are being injected
-// are cut short, after which their calls are made. It waits for nobody.
-func (p *Point) Off() { p.swap(nil) }
+// Off disarms the point: calls that come now pass untouched, and what holds calls up is cut short,
+// after which they are made. It waits for nobody.
+func (p *Point) Off() {
+	if p != nil {
+		p.swap(watch)
+	}
+}
 
 func (p *Point) swap(c *charge) {
-	if old := p.armed.Swap(c); old != nil {
+	if old := p.armed.Swap(c); old != nil && old != watch {
 		close(old.off)
 	}
 }
 
-// Armed tells whether calls may be hit now: there is a source and its lease lives.
+// Armed tells whether calls may be hit now: there is a source, its lease lives, and no switch is off.
 func (p *Point) Armed() bool {
+	if p == nil {
+		return false
+	}
 	c := p.armed.Load()
-	return c != nil && c.lease.Live()
+	return c != nil && c != watch && c.live()
 }
 
 // Active gives the number of calls under a fault now.
-func (p *Point) Active() int { return int(p.active.Load()) }
+func (p *Point) Active() int {
+	if p == nil {
+		return 0
+	}
+	return int(p.active.Load())
+}
 
-// Injected gives the number of calls that were hit since the point was made.
-func (p *Point) Injected() uint64 { return p.injected.Load() }
+// Injected gives the number of calls on which a fault took effect since the point was made.
+func (p *Point) Injected() uint64 {
+	if p == nil {
+		return 0
+	}
+	return p.injected.Load()
+}
 
-// Do makes the call, or does to it what the program for ctx asks for. Whatever fails because of
-// that returns an [Error]; see [ErrInjected]. A latency is held in front of the call (phase after:
-// behind it) and ends early with ctx, then with an error and without making the call.
+// Traffic tells whether a call came since the last time it was asked, or since the point was made.
+// Of calls that come while it is being asked, it may not know. It costs calls nothing but the first
+// after it was asked, which takes a mark off.
+func (p *Point) Traffic() bool {
+	if p == nil {
+		return false
+	}
+	came := p.traffic.Swap(false)
+	p.armed.CompareAndSwap(nil, watch)
+	return came
+}
+
+// Call is what an adapter knows of a call.
+type Call struct {
+	// Operation is what is called: URL path, full gRPC method, SQL verb. It is for the deny list and
+	// may be empty.
+	Operation string
+	// Bytes says that the adapter passes the bytes through [Strike.Body], [Strike.Write] or the
+	// like, and so can carry out bandwidth, truncate and corrupt.
+	Bytes bool
+	// Messages says that the adapter carries out bandwidth and truncate itself, by messages or rows.
+	Messages bool
+	// Connection says that it is a connection that begins: [Caps.MaxLatency] then bounds each wait,
+	// not their sum.
+	Connection bool
+
+	bare bool // there is only a place, no call: nothing to cancel
+}
+
+// carries tells whether the adapter can carry out faults of that kind.
+func (c *Call) carries(k Kind) bool {
+	switch k {
+	case KindBandwidth, KindTruncate:
+		return c.Bytes || c.Messages
+	case KindCorrupt:
+		return c.Bytes
+	case KindCancel:
+		return !c.bare
+	default:
+		return true
+	}
+}
+
+// Begin decides what happens to a call. It gives nil, as nearly always, if nothing does. Otherwise
+// the adapter makes the call like this, with [Strike.End] when the call and its bytes are over:
+//
+//	s := point.Begin(ctx, fault.Call{Operation: path})
+//	defer s.End()
+//	ctx, err := s.Before(ctx)
+//	if err == nil {
+//		err = s.After(ctx, call(ctx))
+//	}
+//
+// With nothing armed, Begin is one atomic load and is inlined.
+func (p *Point) Begin(ctx context.Context, c Call) *Strike {
+	if p == nil || p.armed.Load() == nil {
+		return nil
+	}
+	return p.begin(ctx, c)
+}
+
+// Do makes the call, or does to it what the program for ctx asks for: see [Kind]. Whatever fails
+// because of that returns an [Error]; see [ErrInjected]. A latency ends early with ctx, then with an
+// error and without making the call.
 //
 // For [KindCancel] the call gets a context that is cancelled with an *Error as its cause. A call
 // that does not mind and succeeds anyway has succeeded.
 func (p *Point) Do(ctx context.Context, call func(context.Context) error) error {
-	if p == nil {
+	if p == nil || p.armed.Load() == nil {
 		return call(ctx)
 	}
-	c := p.armed.Load()
-	if c == nil {
-		return call(ctx)
-	}
-	return p.try(ctx, c, call)
+	return p.do(ctx, call)
 }
 
-func (p *Point) try(ctx context.Context, c *charge, call func(context.Context) error) error {
-	h := p.decide(ctx, c)
-	if h == nil {
+func (p *Point) do(ctx context.Context, call func(context.Context) error) error {
+	s := p.begin(ctx, Call{})
+	if s == nil {
 		return call(ctx)
 	}
-	defer func() { p.active.Add(-1) }()
-	p.injected.Add(1)
-	h.record(ctx)
-	switch {
-	case h.Kind == KindCancel:
-		return h.cancel(ctx, call)
-	case h.Phase == After:
-		if err := call(ctx); err != nil {
-			return err
-		}
-		return h.strike(ctx)
-	}
-	if err := h.strike(ctx); err != nil {
+	defer s.End()
+	inner, err := s.Before(ctx)
+	if err != nil {
 		return err
 	}
-	return call(ctx)
+	return s.After(inner, call(inner))
 }
 
-// hit is a fault about to happen to one call.
-type hit struct {
-	Injection
-	delay  time.Duration
-	charge *charge
+// Inject is a point in code that has no call of its own: it holds up, panics, or gives the error
+// that the caller should fail with. All phases are the same here, and a lost reply is a reset. There
+// is nothing to cancel, slow down or spoil, so faults of those kinds do nothing.
+func (p *Point) Inject(ctx context.Context) error {
+	if p == nil || p.armed.Load() == nil {
+		return nil
+	}
+	return p.inject(ctx)
 }
 
-// decide gives the fault for a call, counted as active, or nil. A source that panics injects
-// nothing.
-func (p *Point) decide(ctx context.Context, c *charge) (h *hit) {
+func (p *Point) inject(ctx context.Context) error {
+	s := p.begin(ctx, Call{bare: true})
+	if s == nil {
+		return nil
+	}
+	defer s.End()
+	ctx, err := s.Before(ctx)
+	if err == nil {
+		err = s.After(ctx, nil)
+	}
+	return err
+}
+
+// begin is Begin when there is something in the place of a charge.
+func (p *Point) begin(ctx context.Context, call Call) *Strike {
+	if !p.traffic.Load() {
+		p.traffic.Store(true)
+	}
+	c := p.armed.Load()
+	if c == nil || c == watch {
+		p.armed.CompareAndSwap(watch, nil)
+		return nil
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return c.strike(ctx, call)
+}
+
+// strike gives the fault for a call, with a place taken for it, or nil. A source that panics
+// injects nothing.
+func (c *charge) strike(ctx context.Context, call Call) (s *Strike) {
 	defer func() {
 		if recover() != nil {
-			h = nil
+			s = nil
 		}
 	}()
-	if !c.lease.Live() {
+	p, caps := c.point, &c.point.caps.Load().hold
+	if !c.live() || p.unfit || denied(call.Operation, caps.Deny) || matchesAny(caps.Deny, p.name) {
 		return nil
 	}
 	program, who := c.source.Program(ctx)
 	if program == nil {
 		return nil
 	}
-	if who.Call == 0 {
-		who.Call = p.calls.Add(1)
-	}
-	f, delay := program.decide(p.name, who, p.caps)
-	if f == nil {
+	c.number(&who, program)
+	d := program.decide(p.name, who, caps)
+	if d.fault == nil || !caps.permits(d.fault, p.name, call) || !c.occupy(program, caps) {
 		return nil
 	}
-	if f.Kind != KindError && f.Kind != KindLatency && f.Kind != KindCancel {
-		return nil
-	}
-	h = &hit{charge: c, delay: delay, Injection: Injection{Experiment: who.Experiment, Variant: who.Variant,
-		Point: p.name, Kind: f.Kind, Phase: Before, Message: f.Message}}
-	if f.Phase == After {
-		h.Phase = After
-	}
-	if f.Kind == KindError {
-		h.Status, h.Code = reply(f.Status, f.Code)
-	}
-	if !p.occupy(program.MaxActive) {
-		return nil
-	}
-	return h
+	return &Strike{ctx: ctx, charge: c, longest: caps.MaxLatency, each: call.Connection, draw: d.draw, injection: d.injection(p.name, who)}
 }
 
-// occupy takes one of the places for calls under a fault.
-func (p *Point) occupy(wanted int) bool {
-	limit := int64(p.caps.MaxActive)
-	if wanted > 0 {
-		limit = min(limit, int64(wanted))
+// number counts the call where the source did not.
+func (c *charge) number(who *Assignment, program *Program) {
+	if who.Call == 0 {
+		who.Call = c.point.calls.Add(1)
 	}
-	if p.active.Add(1) > limit {
-		p.active.Add(-1)
+	if who.Nth == 0 && len(program.Sequence) > 0 {
+		who.Nth = c.turns.Add(1)
+	}
+}
+
+// occupy takes one of the places for calls under a fault, and one of those that are left at all.
+func (c *charge) occupy(program *Program, caps *Caps) bool {
+	if !take(&c.point.active, stricter(caps.MaxActive, program.MaxActive)) {
+		return false
+	}
+	if !take(&c.total, stricter(caps.MaxTotal, program.MaxTotal)) {
+		c.point.active.Add(-1)
 		return false
 	}
 	return true
 }
 
-// strike does an error or a latency; the call goes on if it gives nil.
-func (h *hit) strike(ctx context.Context) error {
-	if h.Kind == KindError {
-		return &Error{Injection: h.Injection}
-	}
-	if h.charge.hold(ctx, h.delay); ctx.Err() != nil {
-		return &Error{Injection: h.Injection, Err: ctx.Err()}
-	}
-	return nil
-}
-
-// cancel makes the call with a context that is cancelled under it.
-func (h *hit) cancel(ctx context.Context, call func(context.Context) error) error {
-	cause := &Error{Injection: h.Injection}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if h.delay == 0 {
-		cancel(cause)
-	} else {
-		defer time.AfterFunc(h.delay, func() {
-			if h.charge.live() {
-				cancel(cause)
-			}
-		}).Stop()
-	}
-	err := call(ctx)
-	if err != nil && context.Cause(ctx) == error(cause) {
-		return &Error{Injection: h.Injection, Err: err}
-	}
-	return err
-}
-
-func (c *charge) live() bool {
-	select {
-	case <-c.off:
-		return false
-	default:
-		return c.lease.Live()
-	}
-}
-
-// hold waits for d, but no longer than ctx, the charge and its lease last.
-func (c *charge) hold(ctx context.Context, d time.Duration) {
-	for d > 0 && c.live() {
-		// One wait reaches to the end of the lease; by then it may have been renewed.
-		step := min(d, max(c.lease.left(), 1))
-		timer := time.NewTimer(step)
-		select {
-		case <-timer.C:
-			d -= step
-			continue
-		case <-ctx.Done():
-		case <-c.off:
-		case <-c.lease.ended:
+// take adds one, but never beyond limit.
+func take(n *atomic.Int64, limit int) bool {
+	for {
+		v := n.Load()
+		if v >= int64(limit) {
+			return false
 		}
-		timer.Stop()
-		return
+		if n.CompareAndSwap(v, v+1) {
+			return true
+		}
 	}
-}
-
-// Attributes of a span that a fault was injected into; the event has the name "seatrial.fault".
-const (
-	AttrExperiment = "seatrial.fault.experiment"
-	AttrVariant    = "seatrial.fault.variant"
-	AttrPoint      = "seatrial.fault.point"
-	AttrKind       = "seatrial.fault.kind"
-	AttrPhase      = "seatrial.fault.phase"
-	AttrDelay      = "seatrial.fault.delay" // seconds, float
-)
-
-const eventName = "seatrial.fault"
-
-// record marks the current span, if there is one. A span that panics is not the call's problem.
-func (h *hit) record(ctx context.Context) {
-	defer func() { _ = recover() }()
-	span := trace.SpanFromContext(ctx)
-	if !span.IsRecording() {
-		return
-	}
-	attrs := []attribute.KeyValue{
-		attribute.String(AttrExperiment, h.Experiment),
-		attribute.String(AttrVariant, h.Variant),
-		attribute.String(AttrPoint, h.Point),
-		attribute.String(AttrKind, string(h.Kind)),
-		attribute.String(AttrPhase, string(h.Phase)),
-	}
-	span.SetAttributes(attrs...)
-	if h.Kind != KindError {
-		attrs = append(attrs, attribute.Float64(AttrDelay, h.delay.Seconds()))
-	}
-	span.AddEvent(eventName, trace.WithAttributes(attrs...))
 }

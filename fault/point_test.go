@@ -40,7 +40,7 @@ func always(f Fault) Source {
 
 // armed makes a point where every call is hit with f.
 func armed(f Fault) *Point {
-	p := NewPoint("payment", Caps{MaxLatency: time.Hour})
+	p := NewPoint("stock", Caps{MaxLatency: time.Hour})
 	p.Arm(always(f), nil)
 	return p
 }
@@ -65,7 +65,7 @@ func TestC2_TheKillSwitchWaitsForNobodyAndCutsLatenciesShort(t *testing.T) {
 			t.Run(name+" "+string(phase), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					lease := NewLease(5 * time.Second)
-					p := NewPoint("payment", Caps{MaxLatency: time.Hour})
+					p := NewPoint("stock", Caps{MaxLatency: time.Hour})
 					f := slow
 					f.Phase = phase
 					p.Arm(always(f), lease)
@@ -105,7 +105,7 @@ func TestC2_TheKillSwitchWaitsForNobodyAndCutsLatenciesShort(t *testing.T) {
 
 func TestC3_CallsThatAreNotHitNeverWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPoint("payment", Caps{})
+		p := NewPoint("stock", Caps{})
 		lease := NewLease(0)
 		source := SourceFunc(func(ctx context.Context) (*Program, Assignment) {
 			if ctx.Value(hitKey{}) == nil {
@@ -141,7 +141,7 @@ func TestC3_CallsThatAreNotHitNeverWait(t *testing.T) {
 func TestS1_FaultsEndWithTheirLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := NewLease(time.Hour) // too long
-		p := NewPoint("payment", Caps{})
+		p := NewPoint("stock", Caps{})
 		p.Arm(always(Fault{Kind: KindError}), lease)
 		hit := func() bool { return errors.Is(p.Do(ctxBG, succeed), ErrInjected) }
 		time.Sleep(MaxLease - 1)
@@ -193,7 +193,7 @@ func TestS2_AnEndedLeaseStaysEnded(t *testing.T) {
 func TestS6_NoProgramExceedsTheCaps(t *testing.T) {
 	for _, c := range []struct{ caps, program, want int }{{10, 0, 10}, {10, 5, 5}, {5, 10, 5}, {0, 0, 100}, {3, 1_000_000_000, 3}} {
 		t.Run(fmt.Sprintf("caps %d program %d", c.caps, c.program), func(t *testing.T) {
-			p := NewPoint("payment", Caps{MaxActive: c.caps})
+			p := NewPoint("stock", Caps{MaxActive: c.caps})
 			program := &Program{Rate: 1, MaxActive: c.program, Faults: []Fault{{Kind: KindCancel, Min: time.Minute, Max: time.Minute}}}
 			p.Arm(SourceFunc(func(context.Context) (*Program, Assignment) { return program, Assignment{} }), nil)
 			var seen, calls atomic.Int64
@@ -220,7 +220,7 @@ func TestS6_NoProgramExceedsTheCaps(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPoint("payment", Caps{MaxLatency: 2 * time.Second, MaxRate: 0.25})
+		p := NewPoint("stock", Caps{MaxLatency: 2 * time.Second, MaxRate: 0.25})
 		p.Arm(always(Fault{Kind: KindLatency, Min: time.Hour, Max: 2 * time.Hour}), nil)
 		const calls = 4000
 		for range calls {
@@ -259,7 +259,7 @@ func TestS7_WhatMakesNoSenseDoesNothing(t *testing.T) {
 		}),
 	}
 	for name, s := range sources {
-		p := NewPoint("payment", Caps{})
+		p := NewPoint("stock", Caps{})
 		p.Arm(s, nil)
 		if err := p.Do(ctxBG, func(context.Context) error { return errReal }); err != errReal || p.Injected() != 0 || p.Active() != 0 {
 			t.Errorf("%s: %v, %d injected, %d active", name, err, p.Injected(), p.Active())
@@ -329,7 +329,7 @@ func TestErrors(t *testing.T) {
 			if e.Status != c.status || e.Code != c.code || e.Retryable() != c.retryable {
 				t.Errorf("%d %s, retryable %v; want %d %s, %v", e.Status, e.Code, e.Retryable(), c.status, c.code, c.retryable)
 			}
-			if in, ok := From(fmt.Errorf("paying: %w", err)); !ok || in.Experiment != "storm" || in.Variant != "hit" || in.Point != "payment" {
+			if in, ok := From(fmt.Errorf("paying: %w", err)); !ok || in.Experiment != "storm" || in.Variant != "hit" || in.Point != "stock" {
 				t.Errorf("From gives %+v", in)
 			}
 		})
@@ -338,7 +338,7 @@ func TestErrors(t *testing.T) {
 		t.Error("a real failure counts as injected")
 	}
 	err := armed(Fault{Kind: KindError, Message: "no capacity"}).Do(ctxBG, succeed)
-	if want := `fault: injected error at point "payment" by experiment "storm": no capacity`; err.Error() != want {
+	if want := `fault: injected error at point "stock" by experiment "storm": no capacity`; err.Error() != want {
 		t.Errorf("says %q, want %q", err, want)
 	}
 }
@@ -361,7 +361,7 @@ func TestLatency(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) { // longer than the lease, which is renewed
 		lease := NewLease(3 * time.Second)
-		p := NewPoint("payment", Caps{MaxLatency: time.Minute})
+		p := NewPoint("stock", Caps{MaxLatency: time.Minute})
 		p.Arm(always(slow), lease)
 		go func() {
 			for range 4 {
@@ -439,7 +439,7 @@ func TestS10_WhatWasInjectedIsMarkedInTheSpan(t *testing.T) {
 			set := attribute.NewSet(s.Attributes()...)
 			get := func(key attribute.Key) string { v, _ := set.Value(key); return v.String() }
 			kind := Kind(get(AttrKind))
-			if get(AttrExperiment) != "storm" || get(AttrVariant) != "hit" || get(AttrPoint) != "payment" || get(AttrPhase) != wantPhase[kind] {
+			if get(AttrExperiment) != "storm" || get(AttrVariant) != "hit" || get(AttrPoint) != "stock" || get(AttrPhase) != wantPhase[kind] {
 				t.Errorf("span says %v", s.Attributes())
 			}
 			if len(s.Events()) != 1 || s.Events()[0].Name != "seatrial.fault" {

@@ -97,7 +97,8 @@ func TestNoProgramBreaksAPoint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, caps := anyProgram(t), Caps{MaxLatency: anyDuration(t, "cap"), MaxRate: rapid.Float64().Draw(t, "maxRate")}.normalized()
 		for call := range uint64(20) {
-			f, delay := p.decide("payment", Assignment{Call: call}, caps)
+			d := p.decide("payment", Assignment{Call: call}, &caps)
+			f, delay := d.fault, d.delay
 			if delay < 0 || delay > caps.MaxLatency || f != nil && !(p.Rate > 0) {
 				t.Fatalf("%+v hits with %+v for %v", p, f, delay)
 			}
@@ -199,8 +200,8 @@ func FuzzParseProgram(f *testing.F) {
 			t.Fatalf("%s is read back as %+v, %v", out, back, err)
 		}
 		caps := Caps{MaxLatency: time.Second, MaxRate: 0.5}.normalized()
-		if hit, delay := p.decide(p.Point, Assignment{Call: call}, caps); delay < 0 || delay > time.Second || hit != nil && p.Rate == 0 {
-			t.Fatalf("%s hits with %+v for %v", out, hit, delay)
+		if d := p.decide(p.Point, Assignment{Call: call}, &caps); d.delay < 0 || d.delay > time.Second || d.fault != nil && p.Rate == 0 {
+			t.Fatalf("%s hits with %+v for %v", out, d.fault, d.delay)
 		}
 	})
 }
