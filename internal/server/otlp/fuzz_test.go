@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/seatrial/seatrial/internal/core/outcome"
+	"github.com/seatrial/seatrial/internal/server/fleet"
 	"github.com/seatrial/seatrial/internal/server/intervals"
 )
 
@@ -43,6 +44,20 @@ func checkPoints(t *testing.T, points []intervals.Point) {
 		}
 		if p.Metric != outcome.MetricDuration && p.Latency.Count() > 0 || p.Arm != outcome.ArmControl && p.Arm != outcome.ArmTreatment {
 			t.Errorf("point %+v", p)
+		}
+	}
+}
+
+// checkFacts holds what must be true of facts whatever came.
+func checkFacts(t *testing.T, facts []fleet.Fact) {
+	for _, f := range facts {
+		if !isNamed(f.Name) || f.Instance == "" || f.End <= 0 || !(f.Value >= 0 && f.Value <= maxCount) || f.Kind > fleet.OfEvents || f.State > fleet.Open || int(f.Event) >= fleet.Events {
+			t.Errorf("fact %+v", f)
+		}
+		for _, text := range []string{f.Service, f.Instance, f.Name, f.Variant} {
+			if !utf8.ValidString(text) || len(text) > maxFleetName {
+				t.Errorf("text %q", text)
+			}
 		}
 	}
 }
@@ -79,10 +94,13 @@ func FuzzMetricsInProtobuf(f *testing.F) {
 		body, _ := proto.Marshal(genMetrics.Example(i))
 		f.Add(body)
 	}
+	body, _ := proto.Marshal(aReport())
+	f.Add(body)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var got sink
-		_, err := NewReceiver(Config{Outcomes: &got}).takeMetrics(body, encodingProtobuf)
+		var got register
+		_, err := NewReceiver(Config{Outcomes: &got, Fleet: &got}).takeMetrics(body, encodingProtobuf)
 		checkPoints(t, got.points)
+		checkFacts(t, got.facts)
 		var request colmetrics.ExportMetricsServiceRequest
 		if proto.Unmarshal(body, &request) == nil && err != nil {
 			t.Error(err)
@@ -115,11 +133,17 @@ func FuzzTracesInJSON(f *testing.F) {
 
 func FuzzMetricsInJSON(f *testing.F) {
 	seedJSON(f, genMetrics)
+	body, err := otlpJSON(aReport(), protojson.MarshalOptions{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var got sink
-		if _, err := NewReceiver(Config{Outcomes: &got}).takeMetrics(body, encodingJSON); err != nil && len(got.points) > 0 {
+		var got register
+		if _, err := NewReceiver(Config{Outcomes: &got, Fleet: &got}).takeMetrics(body, encodingJSON); err != nil && len(got.points)+len(got.facts) > 0 {
 			t.Error("points were kept of a request that is an error")
 		}
 		checkPoints(t, got.points)
+		checkFacts(t, got.facts)
 	})
 }

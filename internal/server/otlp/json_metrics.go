@@ -25,7 +25,7 @@ func (b *pointBuilder) jsonMetric(c *cursor, r resource) {
 		case "gauge", "sum", "histogram", "exponentialHistogram", "summary":
 			if c.peek() != 'n' { // null
 				head.sum, head.histogram = field == "sum", field == "exponentialHistogram"
-				head.explicit = field == "histogram"
+				head.explicit, head.gauge = field == "histogram", field == "gauge"
 				data = *c
 			}
 		}

@@ -11,13 +11,14 @@ import (
 
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/outcome"
+	"github.com/seatrial/seatrial/internal/server/fleet"
 	"github.com/seatrial/seatrial/internal/server/intervals"
 	"github.com/seatrial/seatrial/internal/server/traces"
 )
 
-// outcomePrefix starts the names of the metrics that are read; all others are accepted and
-// ignored, since an SDK sends all its metrics to one place.
-const outcomePrefix = "seatrial.outcome."
+// ownPrefix starts the names of the metrics that are read; all others are accepted and ignored,
+// since an SDK sends all its metrics to one place.
+const ownPrefix = "seatrial."
 
 // Bounds of a data point.
 const (
@@ -38,6 +39,7 @@ const (
 	reasonCount       = "outcome counts must be whole numbers from 0 to 2^53, and the count of a histogram the sum of its at most 8192 buckets"
 	reasonScale       = "outcome histograms need a scale from 5 to 20, and a finite sum of seconds that is not negative"
 	reasonEvent       = "outcomes of events need the attributes seatrial.event.name (1 to 256 bytes) and seatrial.measure, and a number that is finite"
+	reasonFault       = "injections need the attributes seatrial.fault.point, seatrial.fault.kind and seatrial.fault.phase, each of 1 to 200 bytes"
 	reasonArm         = "outcome data points need the attributes seatrial.trial, seatrial.version and seatrial.arm (treatment or control)"
 )
 
@@ -48,6 +50,7 @@ type pointBuilder struct {
 	ignored int // data points of other metrics
 
 	sightings []sighting
+	facts     []fleet.Fact
 	counts    []uint64
 	bounds    []float64 // scratch, as counts
 }
@@ -60,6 +63,7 @@ type metric struct {
 	monotonic   bool
 	histogram   bool // an exponential histogram
 	sum         bool
+	gauge       bool
 	explicit    bool   // a histogram with explicit bounds, which only stock SDKs send
 	unit        string // read for those only
 }
@@ -68,6 +72,9 @@ type metric struct {
 func (m *metric) fault() string {
 	if m.name == outcome.MetricSeen {
 		return m.seenFault()
+	}
+	if kind, ok := factKinds[m.name]; ok {
+		return m.factFault(kind)
 	}
 	switch {
 	case m.histogram != (m.name == outcome.MetricDuration) || m.histogram == m.sum:
@@ -106,17 +113,16 @@ func (b *pointBuilder) begin() {
 
 // wanted reports whether the points of a metric are read at all.
 func wanted(name string) bool {
-	if name == outcome.MetricSeen {
-		return true
-	}
-	if !strings.HasPrefix(name, outcomePrefix) {
+	if !strings.HasPrefix(name, ownPrefix) {
 		return false
 	}
 	switch name {
-	case outcome.MetricDuration, outcome.MetricBad, outcome.MetricUnits, outcome.MetricEvents, outcome.MetricValues:
+	case outcome.MetricDuration, outcome.MetricBad, outcome.MetricUnits, outcome.MetricEvents, outcome.MetricValues,
+		outcome.MetricInjections, outcome.MetricSeen:
 		return true
 	}
-	return false // of a newer SDK
+	_, ok := factKinds[name]
+	return ok // else of a newer SDK
 }
 
 // rawPoint is a data point as it stands in the message.
@@ -150,6 +156,10 @@ func (b *pointBuilder) finish(m *metric, raw *rawPoint) {
 	}
 	if m.name == outcome.MetricSeen {
 		b.seen(raw)
+		return
+	}
+	if kind, ok := factKinds[m.name]; ok {
+		b.fact(kind, m, raw)
 		return
 	}
 	if m.ofStock() {
@@ -203,7 +213,16 @@ func (b *pointBuilder) identify(p *intervals.Point) string {
 			p.Event = value
 		case outcome.AttrMeasure:
 			p.Measure = value
+		case outcome.AttrPoint:
+			p.Fault.Point = value
+		case outcome.AttrKind:
+			p.Fault.Kind = value
+		case outcome.AttrPhase:
+			p.Fault.Phase = value
 		}
+	}
+	if p.Metric == outcome.MetricInjections && !isNamed(p.Fault.Point, p.Fault.Kind, p.Fault.Phase) {
+		return reasonFault
 	}
 	if p.Trial == "" || p.Version == "" || p.Arm != outcome.ArmTreatment && p.Arm != outcome.ArmControl {
 		return reasonArm

@@ -41,7 +41,7 @@ func (b *pointBuilder) protoMetric(m message, r resource) {
 		case fieldGauge<<3 | length, fieldSum<<3 | length, fieldHistogram<<3 | length,
 			fieldExpHistogram<<3 | length, fieldSummary<<3 | length:
 			head.sum, head.histogram = tag>>3 == fieldSum, tag>>3 == fieldExpHistogram
-			head.explicit = tag>>3 == fieldHistogram
+			head.explicit, head.gauge = tag>>3 == fieldHistogram, tag>>3 == fieldGauge
 			data = m.sub()
 		default:
 			m.skip(tag)

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seatrial/seatrial/internal/server/fleet"
 	"github.com/seatrial/seatrial/internal/server/intervals"
 	"github.com/seatrial/seatrial/internal/server/traces"
 )
@@ -36,18 +37,27 @@ type Usage interface {
 	Seen(flag, variant string)
 }
 
+// Fleet takes what processes tell of themselves; *fleet.Store is one. The facts are not used after
+// AddFacts has returned, and their strings are parts of the request's memory: what is kept must be
+// copied.
+type Fleet interface {
+	AddFacts(facts []fleet.Fact)
+}
+
 var (
+	_ Fleet    = (*fleet.Store)(nil)
 	_ Outcomes = (*intervals.Accumulator)(nil)
 	_ Traces   = (*traces.Store)(nil)
 )
 
 // Config is what a [Receiver] needs. Zero numbers mean the default.
 type Config struct {
-	// Outcomes, Traces and Usage get what arrives. With nil, valid requests are answered with
+	// Outcomes, Traces, Usage and Fleet get what arrives. With nil, valid requests are answered with
 	// success and forgotten.
 	Outcomes Outcomes
 	Traces   Traces
 	Usage    Usage
+	Fleet    Fleet
 	// Cohorts gets what stock SDKs send about requests; nil: nobody wants it.
 	Cohorts Cohorts
 	// MaxBody bounds one body in bytes, both as sent and decompressed. Default 16 MiB, at most
@@ -190,6 +200,10 @@ func (r *Receiver) takeMetrics(body []byte, enc encoding) (taken, error) {
 			r.cfg.Usage.Seen(b.sightings[i].flag, b.sightings[i].variant)
 		}
 	}
+	if r.cfg.Fleet != nil && len(b.facts) > 0 {
+		r.cfg.Fleet.AddFacts(b.facts)
+	}
+	r.stats.facts.Add(uint64(len(b.facts)))
 	r.stats.sightings.Add(uint64(len(b.sightings)))
 	r.stats.points.Add(uint64(len(b.points)))
 	r.stats.rejectedPoints.Add(uint64(b.rejected))
@@ -206,6 +220,7 @@ type Stats struct {
 	RejectedPoints uint64 // outcome points reported to the sender as a partial success
 	IgnoredPoints  uint64 // points of metrics that are none of ours
 	Sightings      uint64 // evaluated flags with their variants, given to Usage
+	Facts          uint64 // what processes tell of themselves, given to Fleet
 	Malformed      uint64 // requests refused with 400, 405 or 415
 	TooLarge       uint64 // requests refused with 413
 	Overloaded     uint64 // requests refused with 429 or 503
@@ -214,8 +229,8 @@ type Stats struct {
 
 // counters are the Stats as they are counted.
 type counters struct {
-	requests, spans, rejectedSpans, points, rejectedPoints, ignoredPoints, sightings atomic.Uint64
-	malformed, tooLarge, overloaded                                                  atomic.Uint64
+	requests, spans, rejectedSpans, points, rejectedPoints, ignoredPoints, sightings, facts atomic.Uint64
+	malformed, tooLarge, overloaded                                                         atomic.Uint64
 }
 
 func (c *counters) refuse(status int) {
@@ -235,7 +250,7 @@ func (r *Receiver) Stats() Stats {
 	return Stats{
 		Requests: c.requests.Load(), Spans: c.spans.Load(), RejectedSpans: c.rejectedSpans.Load(),
 		Points: c.points.Load(), RejectedPoints: c.rejectedPoints.Load(), IgnoredPoints: c.ignoredPoints.Load(),
-		Sightings: c.sightings.Load(),
+		Sightings: c.sightings.Load(), Facts: c.facts.Load(),
 		Malformed: c.malformed.Load(), TooLarge: c.tooLarge.Load(), Overloaded: c.overloaded.Load(),
 		InFlight: r.budget.held.Load(),
 	}
