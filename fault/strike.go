@@ -199,6 +199,12 @@ func (c *charge) live() bool {
 // hold waits for d, but no longer than ctx, the charge and its lease last; it tells whether it
 // waited for all of d.
 func (c *charge) hold(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	wake := make(chan struct{}, 1)
+	defer process.sleeping(wake)()
+	defer c.point.off.sleeping(wake)()
 	for d > 0 {
 		if !c.live() {
 			return false
@@ -213,8 +219,7 @@ func (c *charge) hold(ctx context.Context, d time.Duration) bool {
 		case <-ctx.Done():
 		case <-c.off:
 		case <-c.lease.ended:
-		case <-process.cut():
-		case <-c.point.off.cut():
+		case <-wake:
 		}
 		timer.Stop()
 		return false

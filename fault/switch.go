@@ -4,89 +4,79 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // Switch stops all faults of the points under it, at once: calls that come now pass untouched, and
 // what holds calls up is cut short. Off is sticky: it stays, with its first reason, until [Switch.On]
-// is called. The zero Switch is on. Calls read it without a lock, and nobody waits for a call. All
-// methods are safe for concurrent use.
-type Switch struct{ at atomic.Pointer[position] }
-
-// position is how a switch stands.
-type position struct {
-	off    chan struct{} // closed when the switch is off
-	reason string        // why it is
-	is     bool          // off
-	lapses bool          // off only while a file is there
+// is called. The zero Switch is on. Calls read it without a lock, and switching waits for no call.
+// All methods are safe for concurrent use.
+type Switch struct {
+	off     atomic.Pointer[cause] // nil: on
+	sleeper sync.Map              // chan struct{}: those to wake, calls that are held up
 }
 
-func offBecause(reason string, lapses bool) *position {
-	p := &position{off: make(chan struct{}), reason: reason, is: true, lapses: lapses}
-	close(p.off)
-	return p
+// cause is why a switch is off.
+type cause struct {
+	reason string
+	lapses bool // off only while a file is there
 }
 
 // Off stops the faults. The reason is for people; that of the first call is kept.
-func (s *Switch) Off(reason string) { s.set(offBecause(reason, false)) }
+func (s *Switch) Off(reason string) { s.set(&cause{reason: reason}) }
 
-// set moves the switch to a position that is off, unless it is as firmly off already.
-func (s *Switch) set(next *position) {
+// set switches off, unless it is as firmly off already.
+func (s *Switch) set(next *cause) {
 	for {
-		now := s.position()
-		if now.is && (next.lapses || !now.lapses) {
+		now := s.off.Load()
+		if now != nil && (next.lapses || !now.lapses) {
 			return
 		}
-		if s.at.CompareAndSwap(now, next) {
-			if !now.is {
-				close(now.off)
-			}
-			return
+		if s.off.CompareAndSwap(now, next) {
+			break
 		}
 	}
+	s.sleeper.Range(func(wake, _ any) bool {
+		select {
+		case wake.(chan struct{}) <- struct{}{}:
+		default: // woken already
+		}
+		return true
+	})
 }
 
-// lapse undoes a set of that position, and nothing else.
-func (s *Switch) lapse(was *position) {
-	s.at.CompareAndSwap(was, &position{off: make(chan struct{})})
+// lapse undoes a set with that cause, and nothing else.
+func (s *Switch) lapse(was *cause) {
+	if was != nil {
+		s.off.CompareAndSwap(was, nil)
+	}
 }
 
 // On lets points inject again what they are armed with.
-func (s *Switch) On() {
-	if now := s.position(); now.is {
-		s.at.CompareAndSwap(now, &position{off: make(chan struct{})})
-	}
-}
+func (s *Switch) On() { s.off.Store(nil) }
 
 // Engaged tells whether faults are off, and why.
 func (s *Switch) Engaged() (reason string, off bool) {
 	if s == nil {
 		return "", false
 	}
-	now := s.at.Load()
-	if now == nil || !now.is {
-		return "", false
+	if why := s.off.Load(); why != nil {
+		return why.reason, true
 	}
-	return now.reason, true
+	return "", false
 }
 
-// position makes the zero Switch usable.
-func (s *Switch) position() *position {
-	for {
-		if now := s.at.Load(); now != nil {
-			return now
-		}
-		s.at.CompareAndSwap(nil, &position{off: make(chan struct{})})
-	}
-}
-
-// cut gives the channel that is closed when the switch goes off; nil, which never is, for no switch.
-func (s *Switch) cut() <-chan struct{} {
+// sleeping has wake sent to when the switch goes off, until awake is called. A channel of each
+// sleeper's own, since one for all could not be shared by tests in bubbles of testing/synctest. Who
+// sleeps must look at the switch once more between this and the sleep.
+func (s *Switch) sleeping(wake chan struct{}) (awake func()) {
 	if s == nil {
-		return nil
+		return func() {}
 	}
-	return s.position().off
+	s.sleeper.Store(wake, nil)
+	return func() { s.sleeper.Delete(wake) }
 }
 
 // EnvFaults names the environment variable that the process reads when it starts: if it is set to
@@ -142,7 +132,7 @@ func WatchFile(ctx context.Context, path string, s *Switch) {
 type fileWatch struct {
 	path string
 	off  *Switch
-	mine *position // that the file was the reason of, last
+	mine *cause // the last that it gave
 }
 
 func (w *fileWatch) look() {
@@ -156,7 +146,7 @@ func (w *fileWatch) look() {
 		reason = fmt.Sprintf("cannot look for the file %s: %v", w.path, err)
 	}
 	if _, off := w.off.Engaged(); !off {
-		w.mine = offBecause(reason, true)
+		w.mine = &cause{reason, true}
 		w.off.set(w.mine)
 	}
 }
