@@ -44,7 +44,7 @@ func TestHaltStopsEverythingInOneChange(t *testing.T) {
 	halted := must[[]control.Halted](t)(r.HaltAll(ctx, control.WriteOptions{Actor: "token:1 (ana)", Reason: "the site is down"}))
 	revision := r.Head().Revision
 	wantEqual(t, "halted", halted, []control.Halted{
-		{Trial: "storm", Goal: trial.GoalSurvive, Attempt: 1, Was: trial.PhaseRunning, Result: trial.ResultAborted, Revision: revision},
+		{Trial: "storm", Goal: trial.GoalSurvive, Attempt: 1, Was: trial.PhaseSteady, Result: trial.ResultAborted, Revision: revision},
 		{Trial: "t-f0000", Goal: trial.GoalPromote, Attempt: 1, Was: trial.PhaseRunning, Result: trial.ResultAborted, Revision: revision},
 		{Trial: "t-f0001", Goal: trial.GoalPromote, Attempt: 1, Was: trial.PhaseWatching, Result: trial.ResultAborted, Revision: revision},
 		{Trial: "t-f0002", Goal: trial.GoalPromote, Attempt: 1, Was: trial.PhasePaused, Result: trial.ResultAborted, Revision: revision},

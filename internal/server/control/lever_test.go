@@ -39,7 +39,7 @@ func TestS2LeverStopsAndBlocks(t *testing.T) {
 		t.Fatalf("error %v, revisions %d to %d", err, before.Revision+1, r.Head().Revision)
 	}
 	wantEqual(t, "lever", lever, control.LeverEntry{Lever: control.Lever{Off: true, Reason: "incident 7", By: "token:1 (ana)", At: day0}, Revision: r.Head().Revision})
-	wantEqual(t, "halted", halted, []control.Halted{{Trial: "storm", Goal: trial.GoalSurvive, Attempt: 1, Was: trial.PhaseRunning, Result: trial.ResultAborted, Revision: r.Head().Revision}})
+	wantEqual(t, "halted", halted, []control.Halted{{Trial: "storm", Goal: trial.GoalSurvive, Attempt: 1, Was: trial.PhaseSteady, Result: trial.ResultAborted, Revision: r.Head().Revision}})
 	if c := must[control.Change](t)(r.GetChange(ctx, r.Head().Revision)); c.Reason != "Faults are off (1): incident 7" || c.Ops[0].Kind != control.KindLever {
 		t.Errorf("the log says %s", asJSON(c))
 	}

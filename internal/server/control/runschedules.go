@@ -23,7 +23,8 @@ const (
 // Each is one change by the actor "schedule": the edit of the flag and the state of the schedule
 // in the same compare-and-set, so that it happens once, however many servers run on the log and
 // whenever one of them dies. One that cannot be carried out fails, which is one change too, and an
-// error in the log for operators; it is not tried again.
+// error in the log for operators; it is not tried again. An experiment that is started again and
+// again and may not start is tried at its next time.
 func (s *Service) RunSchedules(ctx context.Context) {
 	for ctx.Err() == nil {
 		s.mu.RLock()
@@ -34,7 +35,7 @@ func (s *Service) RunSchedules(ctx context.Context) {
 			sleep = min(sleep, pending[0].At.Sub(s.cfg.Now()))
 		}
 		if sleep <= 0 {
-			err := s.runSchedule(ctx, pending[0].ID)
+			err := s.runDue(ctx, pending[0].Schedule)
 			switch {
 			case err == nil || ctx.Err() != nil:
 				continue
@@ -52,6 +53,13 @@ func (s *Service) RunSchedules(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+func (s *Service) runDue(ctx context.Context, sc Schedule) error {
+	if sc.Trial != nil {
+		return s.startScheduled(ctx, sc)
+	}
+	return s.runSchedule(ctx, sc.ID)
 }
 
 // runSchedule carries out one schedule, if it is still pending and due. An error says that the

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/core/trial"
 )
 
 // ScheduleState says how far a schedule is.
@@ -23,20 +24,46 @@ const (
 	ScheduleCancelled ScheduleState = "cancelled"
 )
 
-// Schedule is an edit of a flag that the control plane makes at a time.
+// Schedule is something that the control plane does at a time: it edits a flag (Patch), or starts
+// an experiment (Trial), once or again and again.
 type Schedule struct {
-	ID   string    `json:"id"`
-	Flag string    `json:"flag"`
-	At   time.Time `json:"at"` // UTC; it is carried out then or as soon after as the server runs
+	ID   string `json:"id"`
+	Flag string `json:"flag"` // of an experiment the one that it is on
+	// At is when, in UTC; of an experiment that is started again and again, the next time. An edit
+	// is made then or as soon after as the server runs. A start that is more than 5 minutes late is
+	// passed over: the hour that somebody chose for it is over.
+	At time.Time `json:"at"`
 	// Patch is a JSON merge patch (RFC 7396) of the flag's definition. What it does not name stays
 	// as it is at that time, whoever has changed it meanwhile.
-	Patch     json.RawMessage `json:"patch"`
-	Reason    string          `json:"reason,omitempty"` // of the change that it makes
-	CreatedAt time.Time       `json:"createdAt"`
-	CreatedBy string          `json:"createdBy"` // an actor
-	State     ScheduleState   `json:"state"`
-	EndedAt   time.Time       `json:"endedAt,omitzero"` // when it was carried out, failed or was cancelled
-	Failure   string          `json:"failure,omitempty"`
+	Patch json.RawMessage `json:"patch,omitempty"`
+	ScheduledStart
+	Reason    string        `json:"reason,omitempty"` // of the change that it makes
+	CreatedAt time.Time     `json:"createdAt"`
+	CreatedBy string        `json:"createdBy"` // an actor
+	State     ScheduleState `json:"state"`
+	EndedAt   time.Time     `json:"endedAt,omitzero"` // when it was carried out, failed or was cancelled
+	Failure   string        `json:"failure,omitempty"`
+}
+
+// ScheduledStart is the part of a schedule that starts an experiment.
+type ScheduledStart struct {
+	Trial *trial.Spec `json:"trial,omitempty"`
+	// Every is how often it is started; 0: once. Whole days keep the time of day in the zone of
+	// Between, also over changes of daylight saving time.
+	Every trial.Duration `json:"every,omitempty"`
+	// Between restricts the starts to hours of the week, such as "Mon-Fri 10:00-16:00
+	// Europe/Berlin"; empty: any time. Without a zone it is UTC.
+	Between string    `json:"between,omitempty"`
+	First   time.Time `json:"first,omitzero"` // the time that was asked for; the others follow from it
+	// Tries are the last starts and refusals, oldest first, at most 10; the log has all.
+	Tries []ScheduleTry `json:"tries,omitempty"`
+}
+
+// ScheduleTry is one time at which an experiment was to be started.
+type ScheduleTry struct {
+	At      time.Time `json:"at"`                // when it was due
+	Attempt int       `json:"attempt,omitempty"` // that was started; 0: none
+	Skipped string    `json:"skipped,omitempty"` // why none was
 }
 
 // ScheduleEntry is a schedule with the revision of the last change to it.
@@ -49,8 +76,14 @@ type ScheduleEntry struct {
 type NewSchedule struct {
 	Flag   string
 	At     time.Time // in the future, at most 2 years ahead
-	Patch  json.RawMessage
-	Reason string // at most 2 000 bytes
+	Reason string    // at most 2 000 bytes
+	// Patch or Trial is given. Flag may be left out for a trial.
+	Patch json.RawMessage
+	// Trial is the plan of an experiment (goal survive). Every is 5 minutes to a year, 0: once.
+	// Between is as in [ScheduledStart].
+	Trial   *trial.Spec
+	Every   time.Duration
+	Between string
 }
 
 // Limits of schedules.
@@ -83,18 +116,20 @@ func (s *Service) ListSchedules(f ScheduleFilter, p Page) (items []ScheduleEntry
 // GetSchedule gives a schedule, or a *Error with CodeNotFound.
 func (s *Service) GetSchedule(id string) (ScheduleEntry, error) { return schedules.get(s, id) }
 
-// CreateSchedule plans an edit. Its result must be a valid flag if the edits that are due before
+// CreateSchedule plans an edit or a start. An experiment must be one that may be planned now; whether
+// it may be started is asked at its time. An edit's result must be a valid flag if the edits that are due before
 // it are made and nothing else happens; what else may be in the way at its time, such as a trial,
 // is not asked now. Errors: CodeInvalid with the places, CodeNotFound for the flag,
 // CodePrecondition if too many are pending.
 func (s *Service) CreateSchedule(ctx context.Context, n NewSchedule, o WriteOptions) (ScheduleEntry, error) {
 	id := newTokenID()
 	c, err := s.commit(ctx, o, write{verb: "create schedule", input: []any{n}, plan: func(p *projection) (plan, error) {
-		if err := p.mayCreateSchedule(n, s.now(), s.view.Set); err != nil {
+		planned, err := p.mayCreateSchedule(n, s.now(), s.view.Set)
+		if err != nil {
 			return plan{}, err
 		}
-		op, err := setOp(KindSchedule, id, Schedule{ID: id, Flag: n.Flag, At: n.At.UTC().Round(0), Patch: n.Patch, Reason: n.Reason,
-			CreatedAt: s.now(), CreatedBy: o.Actor, State: SchedulePending})
+		planned.ID, planned.CreatedAt, planned.CreatedBy = id, s.now(), o.Actor
+		op, err := setOp(KindSchedule, id, planned)
 		return plan{ops: []Op{op}}, err
 	}})
 	if err != nil {
@@ -111,27 +146,37 @@ func scheduleOf(c Change, id string) (ScheduleEntry, error) {
 	return ScheduleEntry{value, c.Revision}, err
 }
 
-func (p *projection) mayCreateSchedule(n NewSchedule, now time.Time, set *flag.Set) error {
+// mayCreateSchedule gives the schedule that was asked for, or why it cannot be.
+func (p *projection) mayCreateSchedule(n NewSchedule, now time.Time, set *flag.Set) (Schedule, error) {
+	planned := Schedule{Flag: n.Flag, At: n.At.UTC().Round(0), Patch: n.Patch, Reason: n.Reason, State: SchedulePending}
+	switch {
+	case !n.At.After(now):
+		return planned, invalid("/at", "schedule: %s is not in the future, it is %s now: do it at once, or name a later time", n.At.Format(time.RFC3339), now.Format(time.RFC3339))
+	case n.At.After(now.Add(maxAhead)):
+		return planned, invalid("/at", "schedule: %s is more than 2 years ahead: plan it later", n.At.Format(time.RFC3339))
+	case len(n.Reason) > MaxReason:
+		return planned, invalid("/reason", "schedule: the reason has %d bytes, at most %d are allowed: shorten it", len(n.Reason), MaxReason)
+	}
+	if pending := len(p.pendingSchedules()); pending >= maxPendingSchedules {
+		return planned, precondition("schedule: %d are pending, no more are allowed: cancel some first", pending)
+	}
+	if n.Trial != nil || n.Every != 0 || n.Between != "" {
+		return p.mayScheduleStart(n, planned, set)
+	}
+	return planned, p.mayScheduleEdit(n, set)
+}
+
+func (p *projection) mayScheduleEdit(n NewSchedule, set *flag.Set) error {
 	f, ok := p.flags[n.Flag]
 	switch {
 	case n.Flag == "":
 		return invalid("/flag", "schedule: no flag: name the one to change")
 	case !ok:
 		return notFound(entity{KindFlag, n.Flag})
-	case !n.At.After(now):
-		return invalid("/at", "schedule: %s is not in the future, it is %s now: change the flag at once, or name a later time", n.At.Format(time.RFC3339), now.Format(time.RFC3339))
-	case n.At.After(now.Add(maxAhead)):
-		return invalid("/at", "schedule: %s is more than 2 years ahead: plan it later", n.At.Format(time.RFC3339))
-	case len(n.Reason) > MaxReason:
-		return invalid("/reason", "schedule: the reason has %d bytes, at most %d are allowed: shorten it", len(n.Reason), MaxReason)
-	}
-	pending := p.pendingSchedules()
-	if len(pending) >= maxPendingSchedules {
-		return precondition("schedule: %d are pending, no more are allowed: cancel some first", len(pending))
 	}
 	next := f.Flag
-	for _, entry := range pending {
-		if entry.Flag != n.Flag || entry.At.After(n.At) {
+	for _, entry := range p.pendingSchedules() {
+		if entry.Flag != n.Flag || entry.Trial != nil || entry.At.After(n.At) {
 			continue
 		}
 		if then, err := patched(next, entry.Patch); err == nil {
@@ -148,7 +193,7 @@ func (p *projection) mayCreateSchedule(n NewSchedule, now time.Time, set *flag.S
 		problems.Merge("", checkValues(next))
 		err = problems.Err()
 	}
-	return inPatch(asInvalid(err))
+	return within("/patch", asInvalid(err))
 }
 
 // checkPatch checks the patch by itself: it is what a flag may be made of.
@@ -166,14 +211,14 @@ func checkPatch(patch json.RawMessage) error {
 		}
 	}
 	_, err := flag.DecodeFlag(patch)
-	return inPatch(asInvalid(err))
+	return within("/patch", asInvalid(err))
 }
 
-// inPatch moves the places of an error into the patch.
-func inPatch(err error) error {
+// within moves the places of an error into a part of the request.
+func within(part string, err error) error {
 	if e, ok := err.(*Error); ok {
 		for i := range e.Fields {
-			e.Fields[i].Pointer = "/patch" + e.Fields[i].Pointer
+			e.Fields[i].Pointer = part + e.Fields[i].Pointer
 		}
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seatrial/seatrial/internal/core/trial"
 	"github.com/seatrial/seatrial/internal/server/control"
 )
 
@@ -42,6 +43,10 @@ func (c *call) createSchedule() error {
 		At     time.Time       `json:"at"`
 		Patch  json.RawMessage `json:"patch"`
 		Reason string          `json:"reason"`
+
+		Trial   *trial.Spec    `json:"trial"`
+		Every   trial.Duration `json:"every"`
+		Between string         `json:"between"`
 	}
 	if err := c.decode("schedule", &body); err != nil {
 		return err
@@ -49,7 +54,8 @@ func (c *call) createSchedule() error {
 	if err := c.reason(&o, body.Reason); err != nil {
 		return err
 	}
-	entry, err := c.api.cfg.Service.CreateSchedule(c.r.Context(), control.NewSchedule{Flag: body.Flag, At: body.At, Patch: body.Patch, Reason: o.Reason}, o)
+	entry, err := c.api.cfg.Service.CreateSchedule(c.r.Context(), control.NewSchedule{Flag: body.Flag, At: body.At, Patch: body.Patch, Reason: o.Reason,
+		Trial: body.Trial, Every: time.Duration(body.Every), Between: body.Between}, o)
 	if err != nil {
 		return err
 	}
