@@ -10,6 +10,7 @@ import (
 // answer is a ResponseWriter that remembers the status.
 type answer struct {
 	http.ResponseWriter
+	hop      hop
 	status   int // of the final answer; 0: none yet
 	hijacked bool
 }
@@ -20,6 +21,7 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		a.status = status
+		a.hop.answer(status, a.Header())
 	}
 	a.ResponseWriter.WriteHeader(status)
 }

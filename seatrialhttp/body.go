@@ -2,15 +2,10 @@ package seatrialhttp
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
-
-	"github.com/seatrial/seatrial/fault"
 )
 
 const (
@@ -56,6 +51,9 @@ type prefixed struct {
 // again tells whether the body can be sent once more.
 func (p *payload) again() bool { return p.empty || p.first != nil || p.others != nil }
 
+// copies tells whether several tries can have the body at the same time.
+func (p *payload) copies() bool { return p.empty || p.others != nil }
+
 // next gives the body for a try, which must close it.
 func (p *payload) next() (io.ReadCloser, error) {
 	if first := p.first; first != nil || p.empty {
@@ -77,37 +75,6 @@ func (p *payload) close() {
 	}
 }
 
-// held gives an answer's body that calls done when it is read to its end or closed.
-func held(body io.ReadCloser, done func()) io.ReadCloser {
-	h := &heldBody{body, done}
-	if w, ok := body.(io.Writer); ok { // 101: the body is the connection
-		return struct {
-			*heldBody
-			io.Writer
-		}{h, w}
-	}
-	return h
-}
-
-type heldBody struct {
-	body io.ReadCloser
-	done func()
-}
-
-func (h *heldBody) Read(p []byte) (int, error) {
-	n, err := h.body.Read(p)
-	if err != nil {
-		h.done()
-	}
-	return n, err
-}
-
-func (h *heldBody) Close() error {
-	err := h.body.Close()
-	h.done()
-	return err
-}
-
 // drain reads what is left of a dropped answer, within bounds, and closes it.
 func drain(body io.ReadCloser, cancel func()) {
 	if body == nil {
@@ -117,23 +84,4 @@ func drain(body io.ReadCloser, cancel func()) {
 	_, _ = io.CopyN(io.Discard, body, maxDrain+1) // to io.EOF, or the connection is given up
 	_ = body.Close()
 	cancel()
-}
-
-// kindOf gives a short name of an error, of which there are few.
-func kindOf(err error) string {
-	var dns *net.DNSError
-	switch {
-	case errors.Is(err, fault.ErrInjected):
-		return "injected"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
-	case errors.Is(err, context.Canceled):
-		return "canceled"
-	case errors.As(err, &dns):
-		return "name_resolution"
-	case unsent(err):
-		return "connection"
-	default:
-		return fmt.Sprintf("%T", err)
-	}
 }

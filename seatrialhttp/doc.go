@@ -4,7 +4,7 @@
 // server span, and opens the unit of work to which the outcomes of flags are attributed.
 //
 // [NewTransport] goes into an http.Client: each request is a call to a named dependency, under the
-// dependency's policy (timeouts, retry, circuit breaker) and subject to its faults, with a client
+// dependency's policy (timeouts, retry, circuit breaker, limits, rivals, fallback) and subject to its faults, with a client
 // span for every try.
 //
 //	http.Handle("/", seatrialhttp.NewHandler(client, mux))

@@ -21,8 +21,37 @@ import (
 //
 // The ResponseWriter that next gets reaches the original through [http.ResponseController]. It is
 // an http.Flusher if the original is, and an http.Hijacker and io.ReaderFrom if it is all three.
+//
+// # The caller's time and attempts
+//
+// The request's context ends when the time is over that [TimeoutHeader] says the caller has left;
+// calls made with it, by [NewTransport] or gRPC, pass the rest on. A request that is itself a
+// repetition, by [AttemptHeader], is not repeated further inside: the attempts of layers add up
+// instead of multiplying. An answer of 500 or above to a request for which a call made by
+// [NewTransport] ended in vain after repetitions, or was refused by an open breaker, has the header
+// [RetryHeader]: the caller's own repetitions would be in vain as well.
+//
+// # Faults
+//
+// With [WithPoint] the handler is subject to the faults of the point of that name; see
+// [seatrial.Client.Point]. Whom they hit must be known by then: the decision came with the caller's
+// baggage, or something outside put the unit in ([seatrial.WithContext]). The request's path is
+// the operation, so health checks, logins and the like are left alone; see [fault.Caps].
+//
+//   - An error is an answer with the fault's status and [FaultHeader]; next is not called.
+//   - A latency is held before next is called; phase after: when the head of its answer is due.
+//   - A cancellation cancels the context of next's request.
+//   - A reset aborts the connection (HTTP/2: the stream) and next is not called; so does a latency
+//     that never ends. A panic panics in the place of next.
+//   - A lost reply, as well as an error of phase after, lets next do its work and throws its answer
+//     away; then the connection is aborted, or the error answered.
+//   - Bandwidth and corruption strike what next writes, and so does truncation, after which the
+//     connection is aborted.
 func NewHandler(c *seatrial.Client, next http.Handler, options ...Option) http.Handler {
 	cfg := collect(options)
+	if cfg.point != "" {
+		next = withPoint(c.Point(cfg.point), next)
+	}
 	return &handler{config: cfg, tracer: cfg.tracer(), next: c.Handler(next)}
 }
 
@@ -33,10 +62,12 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx := h.config.travel().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	answer := &answer{ResponseWriter: w}
+	answer.hop = hop{Context: h.config.travel().Extract(r.Context(), propagation.HeaderCarrier(r.Header))}
+	ctx, done := answer.hop.heed(r.Header)
+	defer done()
 	attrs, method := serverAttributes(r)
 	ctx, span := h.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attrs...))
-	answer := &answer{ResponseWriter: w}
 	inner := r.WithContext(ctx)
 	returned := false
 	defer func() {

@@ -17,6 +17,8 @@ type config struct {
 	tracers    trace.TracerProvider
 	propagator propagation.TextMapPropagator // nil: the global one
 	repeatable func(*http.Request) bool
+	fallback   func(*http.Request, error) (*http.Response, error) // nil: none
+	point      string                                             // of the handler; "": none
 }
 
 type optionFunc func(*config)
@@ -56,6 +58,24 @@ func WithRepeatable(may func(*http.Request) bool) Option {
 			c.repeatable = may
 		}
 	})
+}
+
+// WithFallback gives an answer where the dependency gave none that is any good: a cached one, an
+// empty list. It is asked on the caller's goroutine when the call has failed for a reason for which
+// the policy lets it answer (its part "fallback"; without one, for every reason) and is told the
+// error: a [StatusError] for a failure that was answered, [resilience.ErrOpen], a timeout, and so on.
+// The request is the caller's; its body may have been read. An error that it returns is the caller's
+// to see; otherwise the answer must not be nil, and a nil Body is an empty one. Nil: no fallback,
+// the default. For [NewTransport] only.
+func WithFallback(instead func(r *http.Request, failed error) (*http.Response, error)) Option {
+	return optionFunc(func(c *config) { c.fallback = instead })
+}
+
+// WithPoint puts a point of faults with that name around the handler, inside its unit of work; see
+// [NewHandler]. Names are fixed in the code and few. Default, and "": no point. For [NewHandler]
+// only.
+func WithPoint(name string) Option {
+	return optionFunc(func(c *config) { c.point = name })
 }
 
 func collect(options []Option) config {

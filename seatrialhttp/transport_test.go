@@ -32,15 +32,15 @@ type rig struct {
 }
 
 func newRig(p resilience.Policy) *rig {
-	return &rig{resilience.New("payment", p), fault.NewPoint("payment", fault.Caps{})}
+	return &rig{resilience.New("payment", p), fault.NewPoint("payment", fault.Caps{AllowAfter: []string{"payment"}})}
 }
 
-func (r *rig) Name() string { return "payment" }
+func (r *rig) Name() string                              { return "payment" }
+func (r *rig) Point() *fault.Point                       { return r.point }
+func (r *rig) Carry(ctx context.Context) context.Context { return ctx }
 
-func (r *rig) DoEach(ctx context.Context, each func(context.Context, func(context.Context) error) error, call func(context.Context) error) error {
-	return r.executor.Do(ctx, func(ctx context.Context) error {
-		return each(ctx, func(ctx context.Context) error { return r.point.Do(ctx, call) })
-	})
+func (r *rig) run(ctx context.Context, c resilience.Call[*answered]) (*answered, error) {
+	return resilience.Run(ctx, r.executor, c)
 }
 
 // inject arms the point: the n-th call of the test is hit by the n-th fault; none and beyond: not hit.

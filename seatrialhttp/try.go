@@ -2,15 +2,16 @@ package seatrialhttp
 
 import (
 	"context"
-	"fmt"
-	"io"
+	"errors"
 	"net/http"
-	"strconv"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/seatrial/seatrial"
 	"github.com/seatrial/seatrial/fault"
-	"go.opentelemetry.io/otel/codes"
+	"github.com/seatrial/seatrial/resilience"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -19,47 +20,174 @@ import (
 // of the experiment.
 const FaultHeader = "Seatrial-Fault"
 
-// send is the call itself: one request over the wire.
-func (x *exchange) send(ctx context.Context) error {
-	body, err := x.payload.next()
-	if err != nil {
-		return err
+// exchange is one request of the caller with all its tries, of which several may be under way.
+type exchange struct {
+	transport  *transport
+	caller     context.Context      // of the request: answers outlive tries, but not this
+	attributes []attribute.KeyValue // of every try's span
+	name       string               // likewise
+	method     string
+	path       string
+	repeatable bool
+	hedged     bool // tries may overlap, and outlive the call
+
+	mu      sync.Mutex
+	request *http.Request // not to be touched once over
+	payload payload
+	flying  int       // tries under way
+	failed  *answered // the last answer that counted as a failure
+	over    bool      // the caller has what he gets, and his request back
+}
+
+// errOver ends a rival that starts too late.
+var errOver = errors.New("seatrialhttp: the request is over")
+
+// try makes the request once, in a span of its own.
+func (x *exchange) try(ctx context.Context) (a *answered, err error) {
+	x.enter()
+	defer func() { x.leave(a, err) }()
+	attrs := x.attributes
+	if n := resilience.Attempt(ctx); n > 1 {
+		attrs = append(slices.Clip(attrs), attrResend.Int(n-1))
 	}
-	lasting, cancel := context.WithCancelCause(lasting{x.request.Context(), ctx})
+	ctx, span := x.transport.tracer.Start(ctx, x.name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
+	defer func() {
+		if !a.holds(span) {
+			span.End()
+		}
+	}()
+	a, err = x.struck(ctx)
+	describe(span, a, err)
+	if err != nil && !x.mayRepeat(err) {
+		err = resilience.AsPermanent(err)
+	}
+	return a, err
+}
+
+// enter begins a try. If no other is under way, this one repeats those before: their answer gives
+// its connection back, for this one to use.
+func (x *exchange) enter() {
+	x.mu.Lock()
+	var former *answered
+	if x.flying == 0 {
+		former, x.failed = x.failed, nil
+	}
+	x.flying++
+	x.mu.Unlock()
+	former.drop()
+}
+
+func (x *exchange) leave(a *answered, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.flying--
+	if a != nil && err != nil {
+		x.failed = a
+	}
+}
+
+// struck makes the request subject to the faults of the dependency.
+func (x *exchange) struck(ctx context.Context) (a *answered, err error) {
+	strike := x.transport.dependency.Point().Begin(ctx, fault.Call{Operation: x.path, Bytes: true})
+	if strike == nil {
+		return x.send(ctx, nil)
+	}
+	kept := false
+	defer func() {
+		if !kept { // also when the base panics
+			strike.End()
+		}
+	}()
+	if strike.Injection().Kind != fault.KindCancel { // which is for the context of the answer
+		if _, err := strike.Before(ctx); err != nil {
+			return x.injected(err)
+		}
+	}
+	a, err = x.send(ctx, strike)
+	if err = strike.After(ctx, err); isInjected(err) {
+		a.drop()
+		return x.injected(err)
+	}
+	if a != nil {
+		kept = a.spoil(strike)
+	}
+	return a, err
+}
+
+// isInjected tells whether a point made err; one that is further inside is another's.
+func isInjected(err error) bool {
+	_, made := err.(*fault.Error)
+	return made
+}
+
+// injected turns an injected error into an answer of the dependency, as real ones fail by answering;
+// other faults are errors.
+func (x *exchange) injected(err error) (*answered, error) {
+	by, made := err.(*fault.Error)
+	if !made || by.Kind != fault.KindError {
+		return nil, err
+	}
+	a := synthetic(x.method, by)
+	if err := failure(a.response); err != nil {
+		err.(*StatusError).cause = by
+		return a, err
+	}
+	return a, nil
+}
+
+// send is the call itself: one request over the wire. A strike is one that may cancel it.
+func (x *exchange) send(ctx context.Context, strike *fault.Strike) (*answered, error) {
+	lasting, cancel := context.WithCancelCause(lasting{x.caller, ctx})
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	r := x.request.WithContext(lasting)
-	r.Body, r.GetBody = body, x.payload.others
-	if r.Header = x.request.Header.Clone(); r.Header == nil {
-		r.Header = http.Header{}
+	if strike.Injection().Kind == fault.KindCancel {
+		lasting, _ = strike.Before(lasting) // only arms it
 	}
-	x.transport.config.travel().Inject(ctx, propagation.HeaderCarrier(r.Header))
+	r, err := x.prepare(lasting)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	x.transport.config.travel().Inject(x.transport.dependency.Carry(ctx), propagation.HeaderCarrier(r.Header))
+	tell(ctx, r.Header)
 	answer, err := x.transport.config.base.RoundTrip(r)
 	if err != nil {
 		cancel(nil)
-		return err
+		return nil, err
 	}
+	if marks := answer.Header.Get(seatrial.MarksHeader); marks != "" {
+		seatrial.NoteMarks(ctx, marks)
+	}
+	a := receive(lasting, answer, cancel)
 	if !stop() { // given up while the answer came
 		cancel(nil)
-		drain(answer.Body, func() {}) // its context is over: it ends at once
-		return context.Cause(ctx)
+		a.drop() // its context is over: it ends at once
+		return nil, context.Cause(ctx)
 	}
-	x.keep(answer, lasting, cancel)
-	return failure(answer)
+	return a, failure(answer)
 }
 
-// keep takes the answer of a try, whose context goes on until the body is closed or its time over.
-func (x *exchange) keep(answer *http.Response, ctx context.Context, cancel context.CancelCauseFunc) {
-	x.answer, x.ctx, x.cancel = answer, ctx, func() { cancel(nil) }
-	if answer.Body == nil || answer.Body == http.NoBody { // nothing goes on
-		answer.Body, x.ctx = http.NoBody, context.Background()
-		cancel(nil)
-		return
+// prepare gives the request of a try. It is the only reader of the caller's.
+func (x *exchange) prepare(ctx context.Context) (r *http.Request, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return nil, errOver
 	}
-	if deadline, bounded := ctx.Deadline(); bounded {
-		timer := time.AfterFunc(time.Until(deadline), func() { cancel(context.DeadlineExceeded) })
-		x.cancel = func() { timer.Stop(); cancel(nil) }
+	body, err := x.payload.next()
+	if err != nil {
+		return nil, err
 	}
-	answer.Body = held(answer.Body, x.cancel)
+	if x.hedged {
+		r = x.request.Clone(ctx) // all of it: the try may outlive the call
+	} else {
+		r = x.request.WithContext(ctx)
+		r.Header = x.request.Header.Clone()
+	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	r.Body, r.GetBody = body, x.payload.others
+	return r, nil
 }
 
 // lasting is the context of one try's answer, which outlives the try: it has the values and the
@@ -72,104 +200,24 @@ type lasting struct {
 func (l lasting) Value(key any) any           { return l.try.Value(key) }
 func (l lasting) Deadline() (time.Time, bool) { return l.try.Deadline() }
 
-// judge turns what came of a try into what the policy is to judge: an answer that the dependency
-// should not have given is an error, and an injected error is an answer.
-func (x *exchange) judge(err error) error {
-	injected, ok := err.(*fault.Error) // as the point gives it; one further inside is another's
-	if !ok || injected.Kind != fault.KindError {
-		if _, answered := err.(*statusError); err != nil && !answered {
-			x.drop() // the answer came, but its try was struck afterwards
-		}
-		return err
-	}
-	x.drop()
-	x.answer, x.ctx, x.cancel = synthetic(x.request, injected), context.Background(), func() {}
-	if err := failure(x.answer); err != nil {
-		err.(*statusError).cause = injected
-		return err
-	}
-	return nil
+func (x *exchange) mayRepeat(err error) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.payload.again() && (x.repeatable || unsent(err))
 }
 
-// synthetic is the answer of a fault.
-func synthetic(r *http.Request, injected *fault.Error) *http.Response {
-	text := injected.Message
-	if text == "" {
-		text = http.StatusText(injected.Status)
-	}
-	body := io.NopCloser(strings.NewReader(text + "\n"))
-	if r.Method == http.MethodHead {
-		body = http.NoBody
-	}
-	return &http.Response{
-		Status:     strings.TrimSpace(strconv.Itoa(injected.Status) + " " + http.StatusText(injected.Status)),
-		StatusCode: injected.Status,
-		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{
-			"Content-Type": {"text/plain; charset=utf-8"},
-			FaultHeader:    {injected.Experiment},
-		},
-		Body: body, ContentLength: int64(len(text) + 1), Request: r,
-	}
-}
-
-// statusError is an answer that counts as a failure.
-type statusError struct {
-	status int
-	wait   time.Duration // that the dependency asks for; 0: none
-	cause  error         // the injected fault, if one made it
-}
-
-// failure gives a *statusError if the answer is one, else nil.
-func failure(answer *http.Response) error {
-	wait, asked := retryAfter(answer.Header, time.Now())
-	if answer.StatusCode < 500 && !(answer.StatusCode == http.StatusTooManyRequests && asked) {
-		return nil
-	}
-	return &statusError{status: answer.StatusCode, wait: wait}
-}
-
-func (e *statusError) Error() string {
-	return fmt.Sprintf("the dependency answered %d %s", e.status, http.StatusText(e.status))
-}
-
-func (e *statusError) Unwrap() error { return e.cause }
-
-// RetryAfter is for the retry of package resilience, and so is Retryable.
-func (e *statusError) RetryAfter() time.Duration { return e.wait }
-
-func (e *statusError) Retryable() bool {
-	return e.status != http.StatusNotImplemented && e.status != http.StatusHTTPVersionNotSupported
-}
-
-// retryAfter reads the header of that name (RFC 9110, section 10.2.3). A date is compared with that
-// of the answer if there is one, so that clocks need not agree.
-func retryAfter(h http.Header, now time.Time) (wait time.Duration, asked bool) {
-	value := strings.TrimSpace(h.Get("Retry-After"))
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second, true
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return 0, false
-	}
-	if sent, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = sent
-	}
-	return max(0, at.Sub(now)), true
-}
-
-// describe completes the span of a try.
-func describe(span trace.Span, answer *http.Response, err error) {
+// finish ends the exchange; the caller gets the answer kept, if any.
+func (x *exchange) finish(kept *answered) {
+	x.mu.Lock()
+	x.over = true
+	x.payload.close()
+	failed := x.failed
+	x.mu.Unlock()
 	switch {
-	case answer != nil:
-		span.SetAttributes(attrStatus.Int(answer.StatusCode))
-		if answer.StatusCode >= 400 {
-			span.SetAttributes(attrErrorType.String(strconv.Itoa(answer.StatusCode)))
-			span.SetStatus(codes.Error, "")
-		}
-	case err != nil:
-		span.SetAttributes(attrErrorType.String(kindOf(err)))
-		span.SetStatus(codes.Error, err.Error())
+	case failed == nil || failed == kept:
+	case x.hedged:
+		go failed.drop() // a rival's: the caller need not wait for what is left of it
+	default:
+		failed.drop()
 	}
 }
