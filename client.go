@@ -11,6 +11,7 @@ import (
 
 	"github.com/seatrial/seatrial/fault"
 	"github.com/seatrial/seatrial/internal/core/flag"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // Client evaluates flags and reports outcomes. Make one per process with [Open] and share it:
@@ -37,8 +38,12 @@ type Client struct {
 	dependencyCount atomic.Int32
 	lease           *fault.Lease // of all faults; nil if they are not allowed
 	renewed         atomic.Bool  // the control plane has renewed the lease, at least once
+	stops           stops
+	faultPoints     *points
+	metrics         metric.Registration // nil: none
 
-	stop    context.CancelFunc // ends the follower and the flusher
+	alive   context.Context    // until Close
+	stop    context.CancelFunc // ends alive, and what runs by it
 	running sync.WaitGroup     // all goroutines of the client
 }
 
@@ -56,6 +61,9 @@ func Open(ctx context.Context, options ...Option) (*Client, error) {
 	if cfg.file != "" {
 		c.startFromFile()
 	}
+	if cfg.faults != nil && cfg.faultsFile != "" {
+		c.startWatchingFile()
+	}
 	if cfg.server == "" {
 		return c, nil
 	}
@@ -70,12 +78,16 @@ func Open(ctx context.Context, options ...Option) (*Client, error) {
 }
 
 func newClient(cfg config) *Client {
-	c := &Client{config: cfg, born: time.Now(), changed: make(chan struct{}), stop: func() {}}
+	c := &Client{config: cfg, born: time.Now(), changed: make(chan struct{})}
+	c.alive, c.stop = context.WithCancel(context.Background())
 	c.outcomes = newOutcomes(c.born)
 	c.lists = newMemberLists(c)
+	c.stops.allowed, c.stops.denied = cfg.faults != nil, cfg.faultsDenied
 	if cfg.faults != nil {
 		c.lease = fault.NewLease(fault.MaxLease)
 	}
+	c.faultPoints = newPoints(c)
+	c.metrics = c.observe()
 	c.http = &http.Client{Transport: newTransport()}
 	if cfg.http != nil {
 		own := *cfg.http
@@ -112,9 +124,14 @@ func (c *Client) startFromFile() {
 	c.running.Go(c.keeper.run)
 }
 
+// startWatchingFile looks for the file of [WithFaultsFile], now and from then on.
+func (c *Client) startWatchingFile() {
+	c.lookForFaultsFile()
+	c.running.Go(func() { c.watchFaultsFile(c.alive) })
+}
+
 func (c *Client) startFollowing() {
-	ctx, cancel := context.WithCancel(context.Background())
-	c.stop = cancel
+	ctx := c.alive
 	c.reports = newReporter(c)
 	c.lists.ctx = ctx
 	f := &follower{client: c}
@@ -228,6 +245,10 @@ func (c *Client) Close(ctx context.Context) error {
 	c.announce()
 	if c.lease != nil {
 		c.lease.End()
+	}
+	c.faultPoints.release()
+	if c.metrics != nil {
+		_ = c.metrics.Unregister()
 	}
 	var err error
 	if c.reports != nil {

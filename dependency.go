@@ -2,6 +2,7 @@ package seatrial
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -23,8 +24,7 @@ type Dependency struct {
 	code   resilience.Policy // of WithPolicy
 	shield atomic.Pointer[shield]
 
-	mu     sync.Mutex  // serialises refresh
-	faults []faultFlag // that the point is armed with; none: it is off
+	mu sync.Mutex // serialises refresh
 }
 
 // shield is what protects calls under one snapshot. Units whom no rule or trial of the policy flag
@@ -34,6 +34,7 @@ type shield struct {
 	flag      *policyFlag // nil if all units get the same
 	at        *snapshot
 	main      *resilience.Executor
+	base      string                          // the variant of main; empty: the policy in the code
 	executors map[string]*resilience.Executor // by variant, without that of main
 }
 
@@ -47,11 +48,8 @@ func (c *Client) Dependency(name string) *Dependency {
 	if found, ok := c.dependencies.Load(name); ok {
 		return found.(*Dependency)
 	}
-	d := &Dependency{name: name, client: c, code: c.config.policies[name]}
-	if c.config.faults != nil {
-		d.point = fault.NewPoint(name, *c.config.faults)
-	}
-	d.shield.Store(&shield{main: resilience.New(name, d.code)})
+	d := &Dependency{name: name, client: c, code: c.config.policies[name], point: c.faultPoints.point(name)}
+	d.shield.Store(&shield{main: d.newExecutor("", d.code)})
 	if c.dependencyCount.Add(1) > maxDependencies {
 		c.dependencyCount.Add(-1)
 		return d
@@ -118,7 +116,7 @@ func (s *shield) executor(ctx context.Context, c *Client) *resilience.Executor {
 	evaluateFor(s.flag.flag, where.core(), &result)
 	s.at.seen.note(&result)
 	if result.Role != eval.RoleNone {
-		c.expose(ctx, where, s.at, &result)
+		c.exposeBy(ctx, where, s.at, &result)
 	}
 	if e := s.executors[s.flag.usable(result.Variant)]; e != nil {
 		return e
@@ -140,7 +138,6 @@ func (d *Dependency) refresh() {
 		return
 	}
 	d.shield.Store(d.shield.Load().next(d, at))
-	d.arm(at)
 }
 
 // next gives the protection under another snapshot. Executors are kept as long as their variant.
@@ -152,6 +149,7 @@ func (s *shield) next(d *Dependency, at *snapshot) *shield {
 		return n
 	}
 	base := f.base()
+	n.base = base
 	n.main.Update(d.policyOf(f, base))
 	if !f.varies() {
 		return n
@@ -172,10 +170,28 @@ func (s *shield) adopt(d *Dependency, before *shield, variant, base string) {
 	}
 	e := before.executors[variant]
 	if e == nil {
-		e = resilience.New(d.name, resilience.Policy{})
+		e = d.newExecutor(variant, resilience.Policy{})
 	}
 	e.Update(d.policyOf(s.flag, variant))
 	s.executors[variant] = e
+}
+
+// newExecutor makes the executor of a variant. What happens to its breaker is logged.
+func (d *Dependency) newExecutor(variant string, p resilience.Policy) *resilience.Executor {
+	logger := d.client.config.logger
+	if !logger.Enabled(context.Background(), slog.LevelWarn) {
+		return resilience.New(d.name, p)
+	}
+	return resilience.New(d.name, p, resilience.OnEvent(func(e resilience.Event) {
+		switch {
+		case e.Kind == resilience.Panicked:
+			logger.Warn("seatrial: a rival of a call panicked", "dependency", d.name, "error", e.Err)
+		case e.Kind == resilience.StateChanged && e.To == resilience.Open:
+			logger.Warn("seatrial: the breaker is open: calls are refused", "dependency", d.name, "variant", variant, "before", e.From.String())
+		case e.Kind == resilience.StateChanged:
+			logger.Info("seatrial: the breaker changed", "dependency", d.name, "variant", variant, "state", e.To.String(), "before", e.From.String())
+		}
+	}))
 }
 
 func (d *Dependency) policyOf(f *policyFlag, variant string) resilience.Policy {
@@ -183,21 +199,4 @@ func (d *Dependency) policyOf(f *policyFlag, variant string) resilience.Policy {
 		return p
 	}
 	return d.code
-}
-
-// arm makes the point subject to the fault flags that name it, or switches it off. Latencies that
-// are being injected go on if nothing changed for the point, and are cut short otherwise.
-func (d *Dependency) arm(at *snapshot) {
-	c := d.client
-	if d.point == nil || !c.renewed.Load() {
-		return
-	}
-	flags := at.points[d.name]
-	switch {
-	case len(flags) == 0:
-		d.point.Off()
-	case !d.point.Armed() || !sameFaults(d.faults, flags):
-		d.point.Arm(fault.SourceFunc(d.program), c.lease)
-	}
-	d.faults = flags
 }

@@ -287,8 +287,10 @@ func TestSeveralFaultFlags(t *testing.T) {
 		for _, a := range p.arrivedAt(c) {
 			requests += int(a.Requests)
 		}
-		if requests != 200 {
-			t.Errorf("%d exposures, want both flags to be met by all 100 units", requests)
+		hit := seen[500] + seen[503]
+		if requests != 200-hit || c.Status().Excluded != uint64(hit) {
+			t.Errorf("%d exposures, %d units excluded: want both flags to be met by all 100 units, but for the %d hit by the other's fault",
+				requests, c.Status().Excluded, hit)
 		}
 		if got := strings.Count(log.String(), "cannot be used"); got != 1 || !strings.Contains(log.String(), "broken") {
 			t.Errorf("log: %s", &log)

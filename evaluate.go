@@ -187,7 +187,7 @@ func settle[T any](c *Client, ctx context.Context, at *snapshot, f *eval.Flag, d
 		value = converted
 	}
 	if result.Role != eval.RoleNone {
-		c.expose(ctx, where, at, result)
+		c.exposeBy(ctx, where, at, result)
 	}
 	return value
 }

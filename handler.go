@@ -16,6 +16,9 @@ import (
 // it is the time until the first flush. A connection that is hijacked is no request any more: its
 // unit of work ends there, and not as wrong.
 //
+// The answer tells a caller that sent decisions on faults what experiments the unit of work has met,
+// in the header [MarksHeader]; see [Marks].
+//
 // The ResponseWriter that next gets is an [http.Flusher], an [http.Hijacker] and an
 // [io.ReaderFrom] if the original is, and [http.ResponseController] reaches the original through
 // it. A nil client gives next itself.
@@ -45,7 +48,9 @@ func (c *Client) serve(next http.Handler, w http.ResponseWriter, r *http.Request
 		}
 	}()
 	next.ServeHTTP(answer.withOptional(), inner)
-	returned = true
+	if returned = true; answer.status == 0 { // the server will write the head
+		answer.mark()
+	}
 }
 
 // end counts the request.

@@ -1,6 +1,10 @@
 package seatrial
 
-import "context"
+import (
+	"context"
+
+	"github.com/seatrial/seatrial/internal/core/eval"
+)
 
 // MarksHeader is the header of an HTTP answer, and in lower case the key of a gRPC trailer, that
 // tells the caller what experiments its unit of work has met further inside; see [Marks].
@@ -12,11 +16,70 @@ const MarksHeader = "Seatrial-Marks"
 // learn nothing. Adapters send it in [MarksHeader] when the head of the answer is written, or with
 // its end; [Client.Handler] does so itself.
 func Marks(ctx context.Context) string {
-	return ""
+	where := scopeOf(ctx)
+	if where == nil {
+		return ""
+	}
+	return where.work.marks()
+}
+
+func (w *Work) marks() string {
+	if w == nil {
+		return ""
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.chaos == nil || len(w.chaos.met) == 0 {
+		return ""
+	}
+	return formatMarks(w.chaos.met)
 }
 
 // NoteMarks tells the unit of work in ctx what the answer of a dependency said in [MarksHeader]: the
 // unit of work has met the same experiments, and was hit by the same faults. Only what agrees with
-// the unit's own part in an experiment that runs counts; anything else is passed over.
+// the unit's own part in an experiment that runs counts; anything else is passed over, and nothing
+// in marks can do harm.
+//
+// So a unit of work is exposed to an experiment where its call really came to a point of faults,
+// however far inside, and its outcome counts for no other trial if a fault hit it there.
 func NoteMarks(ctx context.Context, marks string) {
+	if marks == "" {
+		return
+	}
+	where := scopeOf(ctx)
+	if where == nil || where.work == nil {
+		return
+	}
+	c := where.work.client
+	at := c.current.Load()
+	if at == nil {
+		return
+	}
+	for _, m := range parseMarks(marks) {
+		if x := at.experimentBy(m.id); x != nil {
+			c.noteMark(ctx, where, at, x, m)
+		}
+	}
+}
+
+func (c *Client) noteMark(ctx context.Context, where *scope, at *snapshot, x *experiment, m met) {
+	p := c.part(ctx, where, at, x)
+	if p.role == eval.RoleNone || armOf(p.role) != m.arm {
+		return
+	}
+	c.expose(ctx, where, at, &x.ref, m.arm, p.unit)
+	c.mark(where, x, p)
+	if m.hit && m.arm == treatment {
+		where.work.hit(x)
+	}
+}
+
+// experimentBy gives the experiment that an id on the wire names, nil if none of them runs.
+func (s *snapshot) experimentBy(id string) *experiment {
+	for _, x := range s.experiments {
+		if x.signer != nil && x.signer.id == id {
+			return x
+		}
+	}
+	return nil
 }

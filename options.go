@@ -16,6 +16,7 @@ import (
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/resilience"
 	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // Environment variables that [Open] reads where the option is absent. EnvFaults is different: set
@@ -26,6 +27,7 @@ const (
 	EnvKey         = "SEATRIAL_KEY"
 	EnvEnvironment = "SEATRIAL_ENVIRONMENT"
 	EnvFaults      = "SEATRIAL_FAULTS"
+	EnvFaultsFile  = "SEATRIAL_FAULTS_FILE"
 )
 
 // The flush interval's range and default.
@@ -55,7 +57,10 @@ type config struct {
 	logger        *slog.Logger
 	http          *http.Client
 	faults        *fault.Caps // nil: off
-	events        log.Logger  // nil: none
+	faultsDenied  string      // why they are
+	faultsFile    string
+	meters        metric.MeterProvider // nil: the global one
+	events        log.Logger           // nil: none
 	policies      map[string]resilience.Policy
 }
 
@@ -109,11 +114,27 @@ func WithWait(d time.Duration) Option { return optionFunc(func(c *config) { c.wa
 // Default: events of spans only.
 func WithEventLogger(l log.Logger) Option { return optionFunc(func(c *config) { c.events = l }) }
 
-// WithFaults allows faults to be injected into dependencies, within caps: a fault flag can stay
-// below them, never go above. Without this option no fault is ever injected. The environment
-// variable SEATRIAL_FAULTS=off beats it.
+// WithFaults allows faults to be injected, within caps: an experiment can stay below them, never go
+// above. Even then faults come only to units in the treatment of a chaos experiment that runs. The
+// points are those of dependencies and of [Client.Point], and, for the first such client of a
+// process, those of [fault.Register]. Without this option no fault is ever injected. The environment
+// variable SEATRIAL_FAULTS=off beats it, and so do [WithFaultsFile] and [Client.StopFaults].
 func WithFaults(caps fault.Caps) Option {
 	return optionFunc(func(c *config) { c.faults = &caps })
+}
+
+// WithFaultsFile names a file that keeps faults off while it is there, whatever it holds: a switch
+// for people and machines that works without the control plane, within a quarter of a second. What
+// holds calls up is cut short. When the file is gone faults may come again. Default: environment
+// variable SEATRIAL_FAULTS_FILE; without either no file is looked for. That there is no such file
+// when the client is opened is as it should be.
+func WithFaultsFile(path string) Option { return optionFunc(func(c *config) { c.faultsFile = path }) }
+
+// WithMeterProvider says where the client offers metrics on its dependencies and on faults, so that
+// they can be seen beside those of the application: by the names in [Client.Dependency]. Default: the
+// global provider of OpenTelemetry, which does nothing until the application sets one.
+func WithMeterProvider(p metric.MeterProvider) Option {
+	return optionFunc(func(c *config) { c.meters = p })
 }
 
 // WithPolicy gives the policy of a dependency for as long as there is no flag "policy-<name>" in
@@ -132,7 +153,7 @@ func newConfig(options []Option) (config, error) {
 	c := config{
 		server: os.Getenv(EnvServer), key: os.Getenv(EnvKey), environment: os.Getenv(EnvEnvironment),
 		service:       "unknown_service:" + filepath.Base(os.Args[0]),
-		flushInterval: defaultFlushInterval,
+		flushInterval: defaultFlushInterval, faultsFile: os.Getenv(EnvFaultsFile),
 	}
 	for _, o := range options {
 		if o != nil {
@@ -142,8 +163,11 @@ func newConfig(options []Option) (config, error) {
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)
 	}
+	if c.faults == nil {
+		c.faultsDenied = "not allowed by the application"
+	}
 	if s := os.Getenv(EnvFaults); s != "" && !strings.EqualFold(s, "on") {
-		c.faults = nil
+		c.faults, c.faultsDenied = nil, fmt.Sprintf("%s is %q", EnvFaults, s)
 	}
 	return c, c.check()
 }

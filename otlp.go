@@ -110,18 +110,32 @@ func encodeReport(id *identity, r *report) []byte {
 				p.text(1, scopeName)
 				p.text(2, Version)
 			})
-			if len(r.series) > 0 || len(r.seen) == 0 {
+			if len(r.series) > 0 || r.empty() {
 				p.durations(r, window)
 				p.bads(r, window)
 				p.units(r, window)
 				p.measures(r, window)
 			}
-			if len(r.seen) > 0 {
-				p.sightings(r, window)
-			}
+			p.told(r, window)
 		})
 	})
 	return p.bytes
+}
+
+// told writes what there is beside outcomes.
+func (p *wire) told(r *report, w window) {
+	if len(r.injected) > 0 {
+		p.injections(r, w)
+	}
+	if len(r.seen) > 0 {
+		p.sightings(r, w)
+	}
+	if len(r.points) > 0 {
+		p.points(r, w)
+	}
+	if len(r.dependencies) > 0 {
+		p.dependencies(r, w)
+	}
 }
 
 // scopeName is the instrumentation scope of outcomes.

@@ -44,8 +44,10 @@ func (a arm) name() string {
 
 // outcomes counts the outcomes of all trials since the last flush.
 type outcomes struct {
-	mixed    atomic.Uint64
-	unusable atomic.Uint64 // tracked values that could not be counted
+	mixed      atomic.Uint64
+	excluded   atomic.Uint64
+	injections injections
+	unusable   atomic.Uint64 // tracked values that could not be counted
 
 	mu     sync.Mutex
 	trials map[string]*tally // by attempt of a trial
@@ -61,6 +63,7 @@ func newOutcomes(start time.Time) *outcomes {
 // series is one (trial, version): what is counted for it lies in its tally.
 type series struct {
 	ref       eval.TrialRef
+	attempt   string
 	variants  [arms]string
 	telemetry [arms]telemetry
 	tally     *tally
@@ -177,7 +180,7 @@ func (o *outcomes) findSeries(s *snapshot, ref *eval.TrialRef) *series {
 		t = newTally(cmp.Or(o.live[attempt], ref.Version), events)
 		o.trials[attempt] = t
 	}
-	found := &series{ref: *ref, variants: variants, tally: t, lastUsed: time.Now()}
+	found := &series{ref: *ref, attempt: attempt, variants: variants, tally: t, lastUsed: time.Now()}
 	for a := range arms {
 		found.telemetry[a] = newTelemetry(s.set.Environment, ref, found.variants[a])
 	}
@@ -271,7 +274,19 @@ func (p *shard) countsOf(version string) *versionCounts {
 type report struct {
 	from, to time.Time
 	series   []seriesReport
-	seen     []served // goes with the first report of a flush
+	told     // goes with the first report of a flush
+}
+
+// told is what a report tells beside outcomes.
+type told struct {
+	seen         []served
+	injected     []injectedCalls
+	points       []pointSeen
+	dependencies []dependencyTold
+}
+
+func (t *told) empty() bool {
+	return len(t.seen)+len(t.injected)+len(t.points)+len(t.dependencies) == 0
 }
 
 type seriesReport struct {

@@ -288,12 +288,19 @@ func release(key string) flag.Flag {
 // trialOn gives a trial with both arms of the same share in per cent, named as the flag.
 func trialOn(f flag.Flag, step int, percent int) flag.Allocation {
 	share := flag.Weight(percent * flag.TotalWeight / 100)
-	return flag.Allocation{
+	a := flag.Allocation{
 		Trial: f.Key + "-trial", Flag: f.Key, Version: fmt.Sprintf("%s-trial.1.%d", f.Key, step), Step: step, Salt: f.Key + "-salt",
 		Treatment: f.Variants[1].Name, Control: f.Variants[0].Name,
 		Strata: []flag.Stratum{{Treatment: share, Control: share}},
 	}
+	if f.Kind == flag.KindFault {
+		a.Fault, a.Secret = true, secretOf(a.Trial)
+	}
+	return a
 }
+
+// secretOf gives a secret that is always the same for an experiment.
+func secretOf(trial string) string { return fmt.Sprintf("%032x", trial)[:32] }
 
 // offline gives a client without a server that is at a state.
 func offline(t testing.TB, set flag.Set, options ...Option) *Client {

@@ -37,6 +37,7 @@ type reporter struct {
 	mu      sync.Mutex
 	queue   [][]byte // the first is being sent
 	seen    seenReports
+	told    tellings
 	dropped int
 	changed chan struct{} // closed and replaced with each change of the above
 }
@@ -68,8 +69,9 @@ func (c *Client) flushEvery(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// flush hands what was counted since the last flush over to be sent, and which flags were evaluated:
-// those not more often than once a minute, unless all is true. False means that there was no room;
+// flush hands what was counted since the last flush over to be sent, and which flags were evaluated,
+// what calls came to points and how dependencies stand: those not more often than once a minute unless
+// there is news, or all is true. False means that there was no room;
 // then the counts stay where they are.
 func (c *Client) flush(all bool) bool {
 	r := c.reports
@@ -80,18 +82,29 @@ func (c *Client) flush(all bool) bool {
 	}
 	now := time.Now()
 	counted := c.outcomes.take(now)
-	var seen []served
+	also := told{injected: c.outcomes.injections.take()}
 	if len(counted.series) > 0 || len(r.queue) == 0 { // a full queue has no room for what can wait
-		seen = c.takeSeen(&r.seen, now, all)
+		c.tell(r, &also, now, all)
 	}
 	for part := range chunks(counted.series) {
-		r.enqueue(&report{counted.from, counted.to, part, seen})
-		seen = nil
+		r.enqueue(&report{counted.from, counted.to, part, also})
+		also = told{}
 	}
-	if len(seen) > 0 {
-		r.enqueue(&report{from: counted.from, to: counted.to, seen: seen})
+	if !also.empty() {
+		r.enqueue(&report{from: counted.from, to: counted.to, told: also})
 	}
 	return true
+}
+
+// tell adds what the control plane is to know beside outcomes. While it is away that is not worth a
+// wait, and stays for later. r.mu is held.
+func (c *Client) tell(r *reporter, also *told, now time.Time, all bool) {
+	if c.health.lastError() != nil {
+		return
+	}
+	also.seen = c.takeSeen(&r.seen, now, all)
+	also.points = r.told.takePoints(c.faultPoints.take(), now, all)
+	also.dependencies = r.told.takeDependencies(c.executors(), now, all)
 }
 
 // chunks divides what was counted into reports of a size that receivers take.

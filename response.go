@@ -37,10 +37,19 @@ func (a *response) WriteString(s string) (int, error) {
 	return io.WriteString(a.ResponseWriter, s)
 }
 
-// answered notes the status; only the first is sent.
+// answered notes the status; only the first is sent, and with it what the caller is to know of
+// experiments.
 func (a *response) answered(status int) {
 	if a.status == 0 {
 		a.status = status
+		a.mark()
+	}
+}
+
+// mark puts the marks of the unit of work into the head of the answer.
+func (a *response) mark() {
+	if marks := a.work.marks(); marks != "" {
+		a.Header().Set(MarksHeader, marks)
 	}
 }
 

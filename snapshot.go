@@ -13,13 +13,14 @@ import (
 // snapshot is one state of the environment, compiled. It does not change once it is current,
 // but for the cache of series and for what was seen.
 type snapshot struct {
-	set    flag.Set
-	flags  *eval.Snapshot
-	series sync.Map // *eval.TrialRef → *series
-	points map[string][]faultFlag
-	policy map[string]*policyFlag
-	seen   sightings        // the other part that changes
-	about  map[string]about // by flag; most flags have nothing of the kind
+	set         flag.Set
+	flags       *eval.Snapshot
+	series      sync.Map                 // *eval.TrialRef → *series
+	points      map[string][]*experiment // by the name of the point
+	policy      map[string]*policyFlag
+	experiments []*experiment    // none while faults are put off
+	seen        sightings        // the other part that changes
+	about       map[string]about // by flag; most flags have nothing of the kind
 	// counted are the names of tracked events that some trial is judged by.
 	counted map[string]struct{}
 	// behind are the segments that have not got the member list which the set names.
@@ -157,6 +158,7 @@ func (c *Client) replace(set flag.Set) (bool, error) {
 	before := c.current.Swap(next)
 	next.inherit(before)
 	c.refreshDependencies()
+	c.refreshPoints()
 	if c.keeper != nil { // before anybody hears of it, and closes the client
 		c.keeper.keep(next)
 	}

@@ -38,14 +38,19 @@ type Status struct {
 	// ListsBehind names the segments whose member list could not be loaded (yet): they go on with
 	// the one they had before, or have none.
 	ListsBehind []string
-	// FaultsAllowed is true if the application and the environment allow faults, and their lease
-	// has not run out.
+	// FaultsAllowed is true if faults may be injected now; else FaultsOff says why not: the
+	// application or the environment does not allow them, somebody has stopped them, or the control
+	// plane was not heard from for the length of their lease.
 	FaultsAllowed bool
+	FaultsOff     string
 	// ReportsQueued is how many flushes wait to be sent, ReportsDropped how many were lost since
 	// the start: the control plane refused them, or Close could not wait any longer.
 	ReportsQueued, ReportsDropped int
 	// Mixed counts units of work that met both arms of one trial and so belong to neither.
 	Mixed uint64
+	// Excluded counts units of work that a fault hit and that so were left out of the outcomes of
+	// all trials but the experiment that the fault belongs to.
+	Excluded uint64
 	// Unusable counts values given to [Client.Track] that no guardrail can count: not finite, over
 	// 10^12 or below -10^12, or under too many names.
 	Unusable uint64
@@ -69,7 +74,9 @@ func (c *Client) Status() Status {
 	if c.closed.Load() {
 		s.State = StateClosed
 	}
-	s.FaultsAllowed = c.faultsLive()
+	s.FaultsOff = c.whyNoFaults()
+	s.FaultsAllowed = s.FaultsOff == ""
+	s.Excluded = c.outcomes.excluded.Load()
 	s.Mixed, s.Unusable = c.outcomes.mixed.Load(), c.outcomes.unusable.Load()
 	if c.reports != nil {
 		s.ReportsQueued, s.ReportsDropped = c.reports.counts()

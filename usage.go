@@ -40,11 +40,10 @@ type seenReports struct {
 }
 
 // takeSeen gives what was evaluated since it was told last, at most maxSeen: nothing within a minute
-// of the last report, unless force is true, and nothing while the control plane is away, since it
-// is not worth a wait.
+// of the last report, unless force is true.
 func (c *Client) takeSeen(state *seenReports, now time.Time, force bool) []served {
 	at := c.current.Load()
-	if at == nil || !force && now.Sub(state.last) < seenEvery || c.health.lastError() != nil {
+	if at == nil || !force && now.Sub(state.last) < seenEvery {
 		return nil
 	}
 	state.last = now

@@ -103,9 +103,11 @@ func TestSeenOfFaultsAndPolicies(t *testing.T) {
 		slow := newFlag("slow", flag.KindFault, flag.TypeObject, "off", "null", "on", failing)
 		policy := newFlag("policy-payment", flag.KindPolicy, flag.TypeObject, "a", `{}`, "b", `{}`)
 		policy.Rules = []flag.Rule{{When: &flag.Condition{Attribute: "plan", Op: flag.OpExists}, Serve: "b"}}
-		p := newPlane(t, setAt(1, slow, policy))
+		set := setAt(1, slow, policy, trialOn(slow, 0, 50))
+		out := WithContext(t.Context(), NewContext(userIn(t, offline(t, set), "slow", control)))
+		p := newPlane(t, set)
 		c := p.open(allowed())
-		if err := c.Dependency("payment").Do(t.Context(), func(context.Context) error { return nil }); err != nil {
+		if err := c.Dependency("payment").Do(out, func(context.Context) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(6 * time.Second)

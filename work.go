@@ -27,7 +27,8 @@ type Work struct {
 
 	mu        sync.Mutex
 	ended     bool
-	tracked   []tracked // under names that trials count
+	chaos     *chaosWork // nil: nothing to do with experiments
+	tracked   []tracked  // under names that trials count
 	exposures []exposure
 	room      [2]exposure // where exposures begins: most units of work meet no more
 }
@@ -91,7 +92,7 @@ func (w *Work) End(err error) {
 func callerGone(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
 func (w *Work) end(took time.Duration, bad bool) {
-	exposures, first := w.close()
+	exposures, hits, first := w.close()
 	if !first || len(exposures) == 0 || w.client.reports == nil || w.client.closed.Load() {
 		return
 	}
@@ -99,49 +100,58 @@ func (w *Work) end(took time.Duration, bad bool) {
 	if bad && w.origin.IsSampled() {
 		seen.traceID, seen.spanID = w.origin.TraceID(), w.origin.SpanID()
 	}
-	mixed := false
+	mixed, excluded := false, false
 	for i := range exposures {
 		e := &exposures[i]
-		if mixed = mixed || e.mixed; !e.mixed {
+		switch mixed = mixed || e.mixed; {
+		case e.mixed:
+		case hits.spoil(e.series.attempt):
+			excluded = true
+		default:
 			e.series.record(e.arm, e.key, &seen)
 		}
 	}
 	if mixed {
 		w.client.outcomes.mixed.Add(1)
 	}
+	if excluded {
+		w.client.outcomes.excluded.Add(1)
+	}
 }
 
 // close ends the collection of exposures; first is false if it had ended before.
-func (w *Work) close() (exposures []exposure, first bool) {
+func (w *Work) close() (exposures []exposure, by hits, first bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	first, w.ended = !w.ended, true
-	return w.exposures, first
+	if w.chaos != nil {
+		by = w.chaos.hits
+	}
+	return w.exposures, by, first
 }
 
 // note adds an exposure. News is false if the unit of work has met the same arm under the same
 // version before; there is no series if it cannot be counted.
-func (w *Work) note(at *snapshot, r *eval.Result, key string) (s *series, news bool) {
+func (w *Work) note(at *snapshot, ref *eval.TrialRef, into arm, key string) (s *series, news bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	met := armOf(r.Role)
 	for i := range w.exposures {
-		if e := &w.exposures[i]; e.ref == r.Trial && e.arm == met {
+		if e := &w.exposures[i]; e.ref == ref && e.arm == into {
 			return e.series, false
 		}
 	}
-	s = w.client.outcomes.seriesOf(at, r.Trial)
+	s = w.client.outcomes.seriesOf(at, ref)
 	if w.ended || len(w.exposures) >= maxExposures {
 		return s, true
 	}
-	next := exposure{ref: r.Trial, series: s, arm: met, key: key}
+	next := exposure{ref: ref, series: s, arm: into, key: key}
 	for i := range w.exposures {
 		e := &w.exposures[i]
-		if e.series == s && e.arm == met { // the same version in a newer snapshot
-			e.ref = r.Trial
+		if e.series == s && e.arm == into { // the same version in a newer snapshot
+			e.ref = ref
 			return s, false
 		}
-		if e.series.tally == s.tally && e.arm != met {
+		if e.series.tally == s.tally && e.arm != into {
 			e.mixed, next.mixed = true, true
 		}
 	}
@@ -149,14 +159,19 @@ func (w *Work) note(at *snapshot, r *eval.Result, key string) (s *series, news b
 	return s, true
 }
 
-// expose records that an evaluation put a unit into an arm of a trial: for the open unit of work,
-// if there is one of this client, and in the current span.
-func (c *Client) expose(ctx context.Context, where *scope, at *snapshot, r *eval.Result) {
+// exposeBy is expose for what an evaluation gave; a role is part of it.
+func (c *Client) exposeBy(ctx context.Context, where *scope, at *snapshot, r *eval.Result) {
+	c.expose(ctx, where, at, r.Trial, armOf(r.Role), where.evaluation.TargetingKey)
+}
+
+// expose records that the unit with that key was put into an arm of a trial: for the open unit of
+// work, if there is one of this client, and in the current span.
+func (c *Client) expose(ctx context.Context, where *scope, at *snapshot, ref *eval.TrialRef, into arm, key string) {
 	var s *series
 	news := true
 	var entry trace.Span
-	if w := where.work; w != nil && w.client == c {
-		if s, news = w.note(at, r, where.evaluation.TargetingKey); !news {
+	if w := where.workOf(c); w != nil {
+		if s, news = w.note(at, ref, into, key); !news {
 			return
 		}
 		entry = w.entry
@@ -166,7 +181,7 @@ func (c *Client) expose(ctx context.Context, where *scope, at *snapshot, r *eval
 		return
 	}
 	if s == nil {
-		s = c.outcomes.seriesOf(at, r.Trial)
+		s = c.outcomes.seriesOf(at, ref)
 	}
-	s.tell(armOf(r.Role), entry, current)
+	s.tell(into, entry, current)
 }

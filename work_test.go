@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,7 +39,7 @@ func outcomesOf(reports []*collector.ExportMetricsServiceRequest) map[string]arr
 	}
 	for _, r := range reports {
 		for _, m := range r.ResourceMetrics[0].ScopeMetrics[0].Metrics {
-			if m.Name == outcome.MetricSeen {
+			if !strings.HasPrefix(m.Name, "seatrial.outcome.") {
 				continue
 			}
 			for _, p := range m.GetExponentialHistogram().GetDataPoints() {

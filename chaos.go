@@ -1,0 +1,202 @@
+package seatrial
+
+import (
+	"context"
+	"slices"
+
+	"github.com/seatrial/seatrial/internal/core/eval"
+	"go.opentelemetry.io/otel/baggage"
+)
+
+// This file decides and remembers what part the unit of a unit of work plays in chaos experiments.
+
+// part is the part that a unit plays in one experiment.
+type part struct {
+	role   eval.Role
+	unit   string // by which the unit is counted: its key, or the digest of it that came with the call
+	told   bool   // the decision came with the call, and so did its entry
+	entry  string // the signed decision, if it was asked for
+	digest string
+}
+
+// chaosWork is what a unit of work knows of experiments; most units of work have none. It is guarded
+// by Work.mu.
+type chaosWork struct {
+	read     bool   // the baggage that the unit of work began with
+	incoming string // its member on decisions
+	parts    []partOf
+	met      []met // that the caller is to be told of
+	hits     hits
+	reached  []reached
+}
+
+// partOf is a part that was decided: for good if it was told, else for the unit with that key.
+type partOf struct {
+	attempt, key string
+	part
+}
+
+// reached counts the calls of a unit of work that came to a point.
+type reached struct {
+	point string
+	calls uint64
+}
+
+// Bounds of what a unit of work remembers.
+const (
+	maxParts   = 64
+	maxMet     = 2 * maxCarried
+	maxHits    = 16
+	maxReached = 64
+)
+
+// workOf gives the open unit of work, nil if there is none of this client.
+func (s *scope) workOf(c *Client) *Work {
+	if s == nil || s.work == nil || s.work.client != c {
+		return nil
+	}
+	return s.work
+}
+
+// part gives the part that the unit in ctx plays in the experiment. It is decided once for a unit of
+// work and key: by the caller, if a decision of this attempt came along, and else here.
+func (c *Client) part(ctx context.Context, where *scope, at *snapshot, x *experiment) part {
+	w := where.workOf(c)
+	if w == nil {
+		return decide(decisionsIn(ctx), where, at, x)
+	}
+	key := where.evaluation.TargetingKey
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.experiments()
+	for i := range known.parts {
+		if p := &known.parts[i]; p.attempt == x.attempt && (p.told || p.key == key) {
+			return p.part
+		}
+	}
+	if !known.read {
+		known.read, known.incoming = true, decisionsIn(w.scope.Context)
+	}
+	p := decide(known.incoming, where, at, x)
+	if key != "" || p.told { // else the unit may get a name yet
+		if len(known.parts) >= maxParts {
+			known.parts = known.parts[1:]
+		}
+		known.parts = append(known.parts, partOf{x.attempt, key, p})
+	}
+	return p
+}
+
+// experiments gives what the unit of work knows of experiments. w.mu is held.
+func (w *Work) experiments() *chaosWork {
+	if w.chaos == nil {
+		w.chaos = &chaosWork{}
+	}
+	return w.chaos
+}
+
+// decisionsIn gives the member on decisions of the baggage in ctx.
+func decisionsIn(ctx context.Context) string {
+	return baggage.FromContext(ctx).Member(baggageKey).Value()
+}
+
+// decide takes the decision that came along, or else makes it.
+func decide(incoming string, where *scope, at *snapshot, x *experiment) part {
+	if x.signer != nil && incoming != "" {
+		if role, digest, entry, ok := x.signer.open(incoming); ok {
+			return part{role: role, unit: digest, told: true, entry: entry}
+		}
+	}
+	context := where.core()
+	if context == nil || context.TargetingKey == "" {
+		return part{}
+	}
+	var result eval.Result
+	evaluateFor(x.flag, context, &result)
+	at.seen.note(&result)
+	p := part{unit: context.TargetingKey}
+	if result.Role != eval.RoleNone && result.Trial.Version == x.ref.Version {
+		p.role = result.Role
+	}
+	return p
+}
+
+// sign gives the signed decision; none for an anonymous unit, about whom nothing was decided.
+func (p *part) sign(x *experiment) string {
+	if p.entry == "" && p.unit != "" && x.signer != nil {
+		p.entry = x.signer.entry(p.role, x.signer.digest(p.unit))
+	}
+	return p.entry
+}
+
+// reached counts a call that came to a point, from 1; 0 if there is no room to count it.
+func (w *Work) reached(point string) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.experiments()
+	for i := range known.reached {
+		if r := &known.reached[i]; r.point == point {
+			r.calls++
+			return r.calls
+		}
+	}
+	if len(known.reached) >= maxReached {
+		return 0
+	}
+	known.reached = append(known.reached, reached{point, 1})
+	return 1
+}
+
+// mark notes that the caller, if it made the decision, is to be told that its unit of work has met
+// the experiment.
+func (c *Client) mark(where *scope, x *experiment, p part) {
+	w := where.workOf(c)
+	if w == nil || !p.told {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.experiments()
+	for i := range known.met {
+		if known.met[i].id == x.signer.id {
+			return
+		}
+	}
+	if len(known.met) < maxMet {
+		known.met = append(known.met, met{x.signer.id, armOf(p.role), slices.Contains(known.hits, x.attempt)})
+	}
+}
+
+// hit notes that a fault of the experiment hit the unit of work, and so those around it.
+func (w *Work) hit(x *experiment) {
+	for ; w != nil; w = w.outer() {
+		w.hitOnce(x)
+	}
+}
+
+func (w *Work) hitOnce(x *experiment) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.experiments()
+	for i := range known.met {
+		if x.signer != nil && known.met[i].id == x.signer.id {
+			known.met[i].hit = true
+		}
+	}
+	if !w.ended && len(known.hits) < maxHits && !slices.Contains(known.hits, x.attempt) {
+		known.hits = append(known.hits, x.attempt)
+	}
+}
+
+// outer gives the unit of work of the same client within which this one was begun, nil if there is
+// none.
+func (w *Work) outer() *Work { return scopeOf(w.scope.Context).workOf(w.client) }
+
+// hits are the attempts of the experiments whose faults hit a unit of work.
+type hits []string
+
+// spoil reports whether there is one besides that attempt: the outcome of the unit of work then says
+// nothing about it.
+func (h hits) spoil(attempt string) bool {
+	return slices.ContainsFunc(h, func(by string) bool { return by != attempt })
+}
