@@ -60,7 +60,10 @@ func (a *answered) spoil(s *fault.Strike) bool {
 		return false
 	}
 	a.strike = s
-	a.response.Body = s.Body(own)
+	a.response.Body = struct {
+		io.Reader
+		io.Closer
+	}{s.Reader(a.ctx, own), own}
 	return true
 }
 

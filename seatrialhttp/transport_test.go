@@ -25,6 +25,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
+// everything are caps that allow all kinds, also to points of money.
+var everything = fault.Caps{AllowAfter: []string{"*"}, Kinds: []fault.Kind{fault.KindError, fault.KindLatency, fault.KindCancel, fault.KindReset,
+	fault.KindLostReply, fault.KindPanic, fault.KindBandwidth, fault.KindTruncate, fault.KindCorrupt}}
+
 // rig is a dependency made of the parts that the client's is made of, without a control plane.
 type rig struct {
 	executor *resilience.Executor
@@ -32,7 +36,7 @@ type rig struct {
 }
 
 func newRig(p resilience.Policy) *rig {
-	return &rig{resilience.New("payment", p), fault.NewPoint("payment", fault.Caps{AllowAfter: []string{"payment"}})}
+	return &rig{resilience.New("payment", p), fault.NewPoint("payment", everything)}
 }
 
 func (r *rig) Name() string                              { return "payment" }
@@ -44,13 +48,16 @@ func (r *rig) run(ctx context.Context, c resilience.Call[*answered]) (*answered,
 }
 
 // inject arms the point: the n-th call of the test is hit by the n-th fault; none and beyond: not hit.
-func (r *rig) inject(faults ...*fault.Fault) {
-	n := 0
-	r.point.Arm(fault.SourceFunc(func(context.Context) (*fault.Program, fault.Assignment) {
-		if n++; n > len(faults) || faults[n-1] == nil {
+func (r *rig) inject(faults ...*fault.Fault) { arm(r.point, faults...) }
+
+func arm(p *fault.Point, faults ...*fault.Fault) {
+	var n atomic.Int64
+	p.Arm(fault.SourceFunc(func(context.Context) (*fault.Program, fault.Assignment) {
+		i := int(n.Add(1)) - 1
+		if i >= len(faults) || faults[i] == nil {
 			return nil, fault.Assignment{}
 		}
-		return &fault.Program{Rate: 1, Faults: []fault.Fault{*faults[n-1]}}, fault.Assignment{Experiment: "storm"}
+		return &fault.Program{Rate: 1, Faults: []fault.Fault{*faults[i]}}, fault.Assignment{Experiment: "storm"}
 	}), nil)
 }
 
