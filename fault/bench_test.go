@@ -11,20 +11,20 @@ var guarded = []struct {
 	make func() *Point
 }{
 	{"nil", func() *Point { return nil }},
-	{"off", func() *Point { return NewPoint("payment", Caps{}) }},
+	{"off", func() *Point { return NewPoint("stock", Caps{}) }},
 	{"armed, lease over", func() *Point {
-		p, l := NewPoint("payment", Caps{}), NewLease(0)
+		p, l := NewPoint("stock", Caps{}), NewLease(0)
 		p.Arm(always(Fault{Kind: KindError}), l)
 		l.End()
 		return p
 	}},
 	{"armed, no program", func() *Point {
-		p := NewPoint("payment", Caps{})
+		p := NewPoint("stock", Caps{})
 		p.Arm(SourceFunc(func(context.Context) (*Program, Assignment) { return nil, Assignment{} }), nil)
 		return p
 	}},
 	{"armed, not hit", func() *Point {
-		p := NewPoint("payment", Caps{})
+		p := NewPoint("stock", Caps{})
 		program := &Program{Rate: 0, Faults: []Fault{{Kind: KindError}}}
 		p.Arm(SourceFunc(func(context.Context) (*Program, Assignment) {
 			return program, Assignment{Experiment: "storm", Seed: "1", Unit: "user-4711"}
@@ -33,7 +33,7 @@ var guarded = []struct {
 	}},
 }
 
-func TestNoAlloc(t *testing.T) {
+func TestC11NoAlloc(t *testing.T) {
 	for _, g := range guarded {
 		p := g.make()
 		if got := testing.AllocsPerRun(1000, func() { _ = p.Do(ctxBG, succeed) }); got > 0 {
@@ -67,7 +67,7 @@ func BenchmarkPoint(b *testing.B) {
 		}
 	})
 	b.Run("off parallel", func(b *testing.B) {
-		p := NewPoint("payment", Caps{})
+		p := NewPoint("stock", Caps{})
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
 				_ = p.Do(ctxBG, succeed)

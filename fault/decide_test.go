@@ -24,7 +24,7 @@ func anyDuration(t *rapid.T, name string) time.Duration {
 	return time.Duration(rapid.OneOf(rapid.Int64(), rapid.Int64Range(-5, int64(2*time.Hour)), rapid.Just(int64(math.MaxInt64)), rapid.Just(int64(math.MinInt64))).Draw(t, name))
 }
 
-func TestC1_EveryRangeOfLatencyWorks(t *testing.T) {
+func TestC1EveryRangeOfLatencyWorks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := Fault{Kind: KindLatency, Min: anyDuration(t, "min"), Max: anyDuration(t, "max")}
 		caps := Caps{MaxLatency: anyDuration(t, "cap")}.normalized()
@@ -94,8 +94,8 @@ func TestRateAndWeights(t *testing.T) {
 	}
 }
 
-// A decision must not tell anything about another one: of another experiment, run, point, unit, or call.
-func TestDecisionsAreIndependent(t *testing.T) {
+// Another machine makes the same decisions; see also TestS11SameSeedSameFaults. And a decision must not tell anything about another one: of another experiment, run, point, unit, or call.
+func TestC8DecisionsAreTheSameEverywhereAndIndependent(t *testing.T) {
 	program := &Program{Rate: 0.1, Faults: []Fault{{Kind: KindError}}}
 	caps := Caps{}.normalized()
 	hit := func(point string, a Assignment) bool { return program.decide(point, a, &caps).fault != nil }
@@ -127,7 +127,7 @@ func TestDecisionsAreIndependent(t *testing.T) {
 	}
 }
 
-func TestS11_SameSeedSameFaults(t *testing.T) {
+func TestS11SameSeedSameFaults(t *testing.T) {
 	program := &Program{Rate: 0.5, Faults: []Fault{{Kind: KindError, Weight: 2}, {Kind: KindLatency, Min: 1, Max: time.Second}, {Kind: KindCancel}}}
 	run := func(seed string, first int) string {
 		var log strings.Builder
