@@ -40,10 +40,9 @@ func (s State) String() string {
 // A Breaker takes no lock on the path of a call; the lock below is taken only to change the phase.
 // It reads the monotonic clock only. All methods are safe for concurrent use.
 type Breaker struct {
-	name    string
-	options options
-	policy  atomic.Pointer[BreakerPolicy]
-	phase   atomic.Pointer[phase]
+	watch  *watch
+	policy atomic.Pointer[BreakerPolicy]
+	phase  atomic.Pointer[phase]
 
 	changing sync.Mutex // orders changes of phase, and with them their events
 }
@@ -82,7 +81,11 @@ type permit struct {
 // NewBreaker makes a closed breaker. The name appears in errors and events. Values of p that are
 // out of range are drawn into it.
 func NewBreaker(name string, p BreakerPolicy, opts ...Option) *Breaker {
-	b := &Breaker{name: name, options: collect(opts)}
+	return newBreaker(newWatch(name, opts), p)
+}
+
+func newBreaker(w *watch, p BreakerPolicy) *Breaker {
+	b := &Breaker{watch: w}
 	p = p.normalized()
 	b.policy.Store(&p)
 	b.phase.Store(b.newPhase(Closed, now()))
@@ -93,14 +96,14 @@ func NewBreaker(name string, p BreakerPolicy, opts ...Option) *Breaker {
 // recorded also when the call panics or ends its goroutine, as a failure. If ctx is done when the
 // call returns an error, that error says nothing about the dependency and is not counted.
 func (b *Breaker) Do(ctx context.Context, call func(context.Context) error) (err error) {
-	p, err := b.admit()
+	p, err := b.admit(ctx)
 	if err != nil {
 		return err
 	}
 	class := Permanent // unless the call returns
-	defer func() { b.settle(p, class) }()
+	defer func() { b.settle(ctx, p, class) }()
 	err = call(ctx)
-	class = b.options.class(ctx, err)
+	class = b.watch.class(ctx, err)
 	return err
 }
 
@@ -126,11 +129,12 @@ func (b *Breaker) Update(p BreakerPolicy) {
 	if ph.state != Closed {
 		return
 	}
-	if old := ph.failing.Load(); !old.fits(p.FailureRatio, p.Window) {
-		ph.failing.Store(newWindow(p.FailureRatio, p.Window, old, now()))
+	over := p.span()
+	if old := ph.failing.Load(); !old.fits(p.FailureRatio, over) {
+		ph.failing.Store(newWindow(p.FailureRatio, over, old, now()))
 	}
-	if old := ph.slow.Load(); !old.fits(p.SlowRatio, p.Window) {
-		ph.slow.Store(newWindow(p.SlowRatio, p.Window, old, now()))
+	if old := ph.slow.Load(); !old.fits(p.SlowRatio, over) {
+		ph.slow.Store(newWindow(p.SlowRatio, over, old, now()))
 	}
 }
 
@@ -141,13 +145,16 @@ func (b *Breaker) Reset() {
 	b.enter(Closed, now())
 }
 
+// span tells how far back the ratios look.
+func (b *BreakerPolicy) span() span { return span{b.Window, b.WindowCalls} }
+
 func (b *Breaker) newPhase(s State, at int64) *phase {
 	ph := &phase{state: s, since: at}
 	p := b.policy.Load()
 	switch s {
 	case Closed:
-		ph.failing.Store(newWindow(p.FailureRatio, p.Window, nil, at))
-		ph.slow.Store(newWindow(p.SlowRatio, p.Window, nil, at))
+		ph.failing.Store(newWindow(p.FailureRatio, p.span(), nil, at))
+		ph.slow.Store(newWindow(p.SlowRatio, p.span(), nil, at))
 	case HalfOpen:
 		ph.probes = make([]atomic.Int64, p.Probes)
 		for i := range ph.probes {
@@ -155,29 +162,30 @@ func (b *Breaker) newPhase(s State, at int64) *phase {
 		}
 		fallthrough
 	case Open:
-		ph.refusal = &OpenError{Name: b.name, breaker: b, phase: ph}
+		ph.refusal = &OpenError{Name: b.watch.name, breaker: b, phase: ph}
 	}
 	return ph
 }
 
 // admit gives a permit, or the reason why there is none.
-func (b *Breaker) admit() (permit, error) {
+func (b *Breaker) admit(ctx context.Context) (permit, error) {
 	ph := b.phase.Load()
 	if ph.state == Closed && ph.slow.Load() == nil {
 		return permit{phase: ph, began: untimed}, nil
 	}
-	return b.admitTimed(ph)
+	return b.admitTimed(ctx, ph)
 }
 
 // admitTimed is admit where the clock matters.
-func (b *Breaker) admitTimed(ph *phase) (permit, error) {
+func (b *Breaker) admitTimed(ctx context.Context, ph *phase) (permit, error) {
 	at := now()
 	openFor := int64(b.policy.Load().OpenFor)
 	if ph.state == Open {
 		if at-ph.since < openFor {
+			b.watch.refused(countRefusedOpen, at, ph.refusal)
 			return permit{}, ph.refusal
 		}
-		ph = b.change(ph, HalfOpen, at)
+		ph = b.change(ctx, ph, HalfOpen, at)
 	}
 	if ph.state == Closed { // perhaps only while we looked
 		return permit{phase: ph, began: at}, nil
@@ -188,16 +196,17 @@ func (b *Breaker) admitTimed(ph *phase) (permit, error) {
 			return permit{phase: ph, began: at, place: i, until: at + openFor}, nil
 		}
 	}
+	b.watch.refused(countRefusedOpen, at, ph.refusal)
 	return permit{}, ph.refusal
 }
 
 // settle records the outcome of a permitted call. What was admitted by a phase that is over changes
 // nothing.
-func (b *Breaker) settle(p permit, class Class) {
+func (b *Breaker) settle(ctx context.Context, p permit, class Class) {
 	if class == Success && p.began == untimed && p.phase.counts() == 0 {
 		return // as nearly always
 	}
-	b.record(p, class)
+	b.record(ctx, p, class)
 }
 
 // counts tells what a closed phase has to do with a success, 0 for nothing.
@@ -208,25 +217,37 @@ func (ph *phase) counts() int64 {
 	return ph.failures.Load()
 }
 
-func (b *Breaker) record(p permit, class Class) {
+func (b *Breaker) record(ctx context.Context, p permit, class Class) {
+	if class == Transient || class == Permanent {
+		b.watch.counts.add(countFailures)
+	}
 	switch {
 	case b.phase.Load() != p.phase:
 	case p.phase.state == HalfOpen:
-		b.settleProbe(p, class)
+		b.settleProbe(ctx, p, class)
 	case class == Success:
 		if p.phase.failures.Load() != 0 {
 			p.phase.failures.Store(0)
 		}
-		if p.phase.failing.Load() != nil || p.began != untimed {
-			b.count(p, false, now())
-		}
+		b.countSuccess(ctx, p)
 	case class != Neutral:
-		b.count(p, true, now())
+		b.count(ctx, p, true, now())
+	}
+}
+
+// countSuccess reads the clock only if somebody asks what time it is.
+func (b *Breaker) countSuccess(ctx context.Context, p permit) {
+	failing := p.phase.failing.Load()
+	switch {
+	case p.began != untimed || failing.timed():
+		b.count(ctx, p, false, now())
+	case failing != nil:
+		failing.add(0, false)
 	}
 }
 
 // count counts a call of a closed phase and opens the breaker if it must.
-func (b *Breaker) count(p permit, failed bool, at int64) {
+func (b *Breaker) count(ctx context.Context, p permit, failed bool, at int64) {
 	policy, failing, slow := b.policy.Load(), p.phase.failing.Load(), p.phase.slow.Load()
 	failing.add(at, failed)
 	trip := false
@@ -241,7 +262,7 @@ func (b *Breaker) count(p permit, failed bool, at int64) {
 		trip = trip || late && slow.reaches(policy.SlowRatio, policy.MinCalls, at)
 	}
 	if trip {
-		b.change(p.phase, Open, at)
+		b.change(ctx, p.phase, Open, at)
 	}
 }
 
@@ -250,31 +271,34 @@ func (b *BreakerPolicy) slow(took int64) bool { return b.SlowRatio > 0 && took >
 
 // settleProbe counts every probe of the phase, also one that has lost its place: otherwise a
 // dependency slower than OpenFor could never prove that it is back.
-func (b *Breaker) settleProbe(p permit, class Class) {
+func (b *Breaker) settleProbe(ctx context.Context, p permit, class Class) {
 	place := &p.phase.probes[p.place]
 	at := now()
 	switch {
 	case class == Neutral:
 		place.CompareAndSwap(p.until, free)
 	case class != Success || b.policy.Load().slow(at-p.began):
-		b.change(p.phase, Open, at)
+		b.change(ctx, p.phase, Open, at)
 	default:
 		place.CompareAndSwap(p.until, spent)
 		if p.phase.successes.Add(1) >= int64(len(p.phase.probes)) {
-			b.change(p.phase, Closed, at)
+			b.change(ctx, p.phase, Closed, at)
 		}
 	}
 }
 
 // change moves from one phase to the next unless somebody else has; it gives the phase that is
 // current afterwards.
-func (b *Breaker) change(from *phase, to State, at int64) *phase {
+func (b *Breaker) change(ctx context.Context, from *phase, to State, at int64) *phase {
 	b.changing.Lock()
-	defer b.changing.Unlock()
 	if current := b.phase.Load(); current != from {
+		b.changing.Unlock()
 		return current
 	}
-	return b.enter(to, at)
+	next := b.enter(to, at)
+	b.changing.Unlock()
+	onSpan(ctx, spanState, Event{Kind: StateChanged, Name: b.watch.name, From: from.state, To: to})
+	return next
 }
 
 // enter starts a phase; the caller holds the lock.
@@ -283,7 +307,8 @@ func (b *Breaker) enter(to State, at int64) *phase {
 	next := b.newPhase(to, at)
 	b.phase.Store(next)
 	if from != to {
-		b.options.feed.send(Event{Kind: StateChanged, Name: b.name, From: from, To: to})
+		b.watch.counts.add([...]int{Closed: countClosed, Open: countOpened, HalfOpen: countHalfOpened}[to])
+		b.watch.feed.send(Event{Kind: StateChanged, Name: b.watch.name, From: from, To: to})
 	}
 	return next
 }

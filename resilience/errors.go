@@ -84,6 +84,11 @@ func (e *LimitedError) Retryable() bool { return false }
 // RetryAfter gives how long it was until the limit would have let another attempt start.
 func (e *LimitedError) RetryAfter() time.Duration { return e.after }
 
+// refusal tells whether an attempt with this error was not made.
+func refusal(err error) bool {
+	return errors.Is(err, ErrOpen) || errors.Is(err, ErrFull) || errors.Is(err, ErrLimited)
+}
+
 // TimeoutError says that a timeout of the policy, not of the caller, ended an attempt or the
 // whole call. errors.Is(err, context.DeadlineExceeded) holds.
 type TimeoutError struct {
@@ -128,8 +133,8 @@ func (e *TimeoutError) Retryable() bool {
 type RetryError struct {
 	Name     string // of the dependency
 	Attempts int    // that were made
-	// Stopped tells why no further attempt was made: the end of the context, an [OpenError], the
-	// budget, a wait that would be too long. It is nil when MaxAttempts was reached, and when Err
+	// Stopped tells why no further attempt was made: the end of the context, a refusal such as
+	// [OpenError], the budget, a wait that would be too long. It is nil when MaxAttempts was reached, and when Err
 	// is not worth repeating.
 	Stopped error
 	Err     error // of the last attempt

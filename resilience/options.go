@@ -1,6 +1,10 @@
 package resilience
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
 
 // Option changes how an [Executor], [Breaker] or [Retry] works.
 type Option interface{ apply(*options) }
@@ -36,14 +40,22 @@ func OnEvent(listener func(Event)) Option {
 	})
 }
 
-func collect(opts []Option) options {
-	var o options
+// watch is what the parts of an executor share: how outcomes are judged, and who is told.
+type watch struct {
+	options
+	name   string
+	counts counts
+	told   [countKinds]atomic.Int64 // when the last event of a refusal was sent, monotonic ns; 0: never
+}
+
+func newWatch(name string, opts []Option) *watch {
+	w := &watch{name: name}
 	for _, opt := range opts {
 		if opt != nil {
-			opt.apply(&o)
+			opt.apply(&w.options)
 		}
 	}
-	return o
+	return w
 }
 
 // class is the classification of an attempt whose caller holds ctx.
@@ -62,5 +74,17 @@ func (o *options) classOf(ctx context.Context, err error) Class {
 		return Classify(err)
 	default:
 		return o.classify(err)
+	}
+}
+
+// refused counts what was not done, and tells of the first in a second.
+func (w *watch) refused(kind int, at int64, err error) {
+	w.counts.add(kind)
+	if w.feed == nil {
+		return
+	}
+	last := w.told[kind].Load()
+	if (last == 0 || at-last >= int64(time.Second)) && w.told[kind].CompareAndSwap(last, at) {
+		w.feed.send(Event{Kind: Refused, Name: w.name, Err: err})
 	}
 }

@@ -11,16 +11,19 @@ import (
 
 // Retry repeats calls that fail for a passing reason. All methods are safe for concurrent use.
 type Retry struct {
-	name    string
-	options options
-	policy  atomic.Pointer[RetryPolicy]
-	budget  budget
+	watch  *watch
+	policy atomic.Pointer[RetryPolicy]
+	budget budget
 }
 
 // NewRetry makes a Retry. The name appears in errors and events. Values of p that are out of range
 // are drawn into it.
 func NewRetry(name string, p RetryPolicy, opts ...Option) *Retry {
-	r := &Retry{name: name, options: collect(opts)}
+	return newRetry(newWatch(name, opts), p)
+}
+
+func newRetry(w *watch, p RetryPolicy) *Retry {
+	r := &Retry{watch: w}
 	r.budget.tokens.Store(reserve)
 	r.Update(p)
 	return r
@@ -48,7 +51,7 @@ func (r *Retry) Do(ctx context.Context, call func(context.Context) error) error 
 	r.budget.earn(p.Budget)
 	var last error
 	for attempt := 1; ; attempt++ {
-		err := call(ctx)
+		err := call(numbered(ctx, attempt))
 		if err == nil {
 			return nil
 		}
@@ -57,6 +60,14 @@ func (r *Retry) Do(ctx context.Context, call func(context.Context) error) error 
 		}
 		last = err
 	}
+}
+
+// numbered gives the context of an attempt, the caller's own for the first one.
+func numbered(ctx context.Context, attempt int) context.Context {
+	if attempt == 1 {
+		return ctx
+	}
+	return &scope{Context: ctx, number: attempt}
 }
 
 // Why no further attempt is made, apart from the end of the context and an open breaker.
@@ -69,8 +80,8 @@ var (
 // next decides after a failed attempt: either it waits and says "again", or it gives the error for
 // the caller. The error of the attempt before is last.
 func (r *Retry) next(ctx context.Context, p *RetryPolicy, attempt int, last, err error) (again bool, final error) {
-	class := r.options.class(ctx, err)
-	if class != Transient || attempt >= p.MaxAttempts {
+	class := r.watch.class(ctx, err)
+	if class != Transient || attempt >= p.MaxAttempts || repeats(ctx) {
 		return false, r.giveUp(ctx, attempt, class, last, err)
 	}
 	delay, stopped := p.wait(ctx, attempt, err)
@@ -79,24 +90,31 @@ func (r *Retry) next(ctx context.Context, p *RetryPolicy, attempt int, last, err
 	}
 	if stopped == nil && !r.budget.spend(p.Budget) {
 		stopped = errBudget
+		r.watch.refused(countRetriesRefused, now(), errBudget)
 	}
 	if stopped != nil {
-		return false, &RetryError{Name: r.name, Attempts: attempt, Stopped: stopped, Err: err}
+		return false, &RetryError{Name: r.watch.name, Attempts: attempt, Stopped: stopped, Err: err}
 	}
-	r.options.feed.send(Event{Kind: Retrying, Name: r.name, Attempt: attempt, Delay: delay, Err: err})
+	r.tell(ctx, Event{Kind: Retrying, Name: r.watch.name, Attempt: attempt, Delay: delay, Err: err})
 	if !sleep(ctx, delay) {
-		return false, &RetryError{Name: r.name, Attempts: attempt, Stopped: ended(ctx), Err: err}
+		return false, &RetryError{Name: r.watch.name, Attempts: attempt, Stopped: ended(ctx), Err: err}
 	}
 	return true, nil
 }
 
+func (r *Retry) tell(ctx context.Context, e Event) {
+	r.watch.counts.add(countRetries)
+	r.watch.feed.send(e)
+	onSpan(ctx, spanRetry, e)
+}
+
 // giveUp gives the error for the caller when the outcome itself says that there is no next attempt.
 func (r *Retry) giveUp(ctx context.Context, attempt int, class Class, last, err error) error {
-	failed := &RetryError{Name: r.name, Attempts: attempt, Err: err}
+	failed := &RetryError{Name: r.watch.name, Attempts: attempt, Err: err}
 	switch {
 	case attempt == 1 || class == Success:
 		return err
-	case class == Neutral && errors.Is(err, ErrOpen): // this attempt was refused, not made
+	case class == Neutral && refusal(err): // this attempt was refused, not made
 		failed.Attempts, failed.Stopped, failed.Err = attempt-1, err, last
 	case ctx.Err() != nil:
 		failed.Stopped = ended(ctx)
@@ -175,6 +193,9 @@ func (b *budget) earn(ratio float64) {
 		}
 	}
 }
+
+// level tells how full it is, 0 to 1.
+func (b *budget) level() float64 { return float64(b.tokens.Load()) / reserve }
 
 func (b *budget) spend(ratio float64) bool {
 	if ratio == 0 {

@@ -1,5 +1,7 @@
 package resilience
 
+import "sync/atomic"
+
 // Stats is what an [Executor] has counted since it was made, and how it stands now.
 type Stats struct {
 	State    State   // of the breaker; Closed without one
@@ -18,7 +20,42 @@ type Stats struct {
 	Failures                                 uint64 // attempts that failed
 }
 
-// Stats gives the counts so far. Each is exact; together they are no snapshot.
+// Stats gives the counts so far, and the state. Each is exact; together they are no snapshot. Nothing
+// is counted for an attempt that succeeds.
 func (e *Executor) Stats() Stats {
-	return Stats{State: e.State()}
+	n := &e.watch.counts
+	s := Stats{
+		State: e.State(), Budget: e.retry.budget.level(), InFlight: int(e.places.inside()), Waiting: int(e.places.waiting()),
+		Opened: n.of(countOpened), HalfOpened: n.of(countHalfOpened), Closed: n.of(countClosed),
+		RefusedOpen: n.of(countRefusedOpen), RefusedFull: n.of(countRefusedFull), RefusedLimited: n.of(countRefusedLimited),
+		Retries: n.of(countRetries), RetriesRefused: n.of(countRetriesRefused), Hedges: n.of(countHedges), Fallbacks: n.of(countFallbacks),
+		Timeouts: n.of(countTimeouts), Failures: n.of(countFailures),
+	}
+	if limit := e.places.limit.Load(); limit != unlimited {
+		s.Limit = int(limit)
+	}
+	return s
 }
+
+// What is counted.
+const (
+	countOpened = iota
+	countHalfOpened
+	countClosed
+	countRefusedOpen
+	countRefusedFull
+	countRefusedLimited
+	countRetries
+	countRetriesRefused
+	countHedges
+	countFallbacks
+	countTimeouts
+	countFailures
+	countKinds
+)
+
+// counts are the counters of an executor.
+type counts [countKinds]atomic.Uint64
+
+func (c *counts) add(kind int)       { c[kind].Add(1) }
+func (c *counts) of(kind int) uint64 { return c[kind].Load() }

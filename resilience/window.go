@@ -15,6 +15,7 @@ const steps = 10
 type window struct {
 	length time.Duration
 	slice  [steps]atomic.Uint64
+	last   *ring // in the place of a time, the last calls; else nil
 }
 
 const (
@@ -31,25 +32,38 @@ func unpack(word uint64) (step, calls, failed uint64) {
 	return word >> (2 * countBits), word >> countBits & countMask, word & countMask
 }
 
-// newWindow makes the window of the length that a policy with this ratio needs, or nil. What old
-// has counted goes into the current slice: it ages from now on.
-func newWindow(ratio float64, length time.Duration, old *window, at int64) *window {
+// span is how far back a window looks: a time, or if calls is not 0, that many calls.
+type span struct {
+	length time.Duration
+	calls  int
+}
+
+// newWindow makes the window that a policy with this ratio needs, or nil. What old has counted goes
+// into it: it ages from now on.
+func newWindow(ratio float64, over span, old *window, at int64) *window {
 	if ratio == 0 {
 		return nil
 	}
-	w := &window{length: length}
+	w := &window{length: over.length}
 	calls, failed := old.sum(at)
+	if over.calls > 0 {
+		w.last = newRing(over.calls, calls, failed)
+		return w
+	}
 	step := w.step(at)
 	w.slice[step%steps].Store(pack(step, uint64(min(calls, countMask)), uint64(min(failed, countMask))))
 	return w
 }
 
-func (w *window) fits(ratio float64, length time.Duration) bool {
+func (w *window) fits(ratio float64, over span) bool {
 	if w == nil {
 		return ratio == 0
 	}
-	return ratio > 0 && w.length == length
+	return ratio > 0 && w.length == over.length && w.last.size() == over.calls
 }
+
+// timed tells whether the window needs to know what time it is.
+func (w *window) timed() bool { return w != nil && w.last == nil }
 
 // step numbers the slices of time. It comes round after 2^24 steps, a multiple of the shortest
 // window's day and a half; a slice untouched for exactly that long would be taken for a fresh one.
@@ -60,6 +74,10 @@ func (w *window) step(at int64) uint64 {
 // add counts a call, and whether it was bad.
 func (w *window) add(at int64, bad bool) {
 	if w == nil {
+		return
+	}
+	if w.last != nil {
+		w.last.add(bad)
 		return
 	}
 	step := w.step(at)
@@ -92,6 +110,9 @@ func (w *window) reaches(ratio float64, calls int, at int64) bool {
 func (w *window) sum(at int64) (calls, failed int) {
 	if w == nil {
 		return 0, 0
+	}
+	if w.last != nil {
+		return w.last.sum()
 	}
 	step := w.step(at)
 	for i := range w.slice {

@@ -11,7 +11,7 @@ import (
 func TestTheWindowCountsLikeAList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const length = time.Second
-		w := newWindow(1, length, nil, 0)
+		w := newWindow(1, span{length: length}, nil, 0)
 		type seen struct {
 			step int64
 			bad  bool
@@ -44,7 +44,7 @@ func TestTheWindowCountsLikeAList(t *testing.T) {
 }
 
 func TestAFullSliceKeepsTheRatio(t *testing.T) {
-	w := newWindow(1, time.Hour, nil, 0)
+	w := newWindow(1, span{length: time.Hour}, nil, 0)
 	for i := range 3 << countBits {
 		w.add(1, i%4 == 0)
 	}
@@ -55,7 +55,7 @@ func TestAFullSliceKeepsTheRatio(t *testing.T) {
 }
 
 func TestNoWindowCountsNothing(t *testing.T) {
-	w := newWindow(0, time.Hour, nil, 0)
+	w := newWindow(0, span{length: time.Hour}, nil, 0)
 	w.add(1, true)
 	if calls, _ := w.sum(1); calls != 0 || w.reaches(0, 0, 1) {
 		t.Error("a window that nobody asked for counts")
