@@ -1,13 +1,17 @@
 package seatrialgrpc
 
 import (
+	"context"
 	"net"
 	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // Names of the semantic conventions.
@@ -43,6 +47,25 @@ func attributesOf(method, address string) (attrs []attribute.KeyValue, name stri
 
 // endpoint gives the part of a target, "scheme://authority/endpoint", that says who is called.
 func endpoint(target string) string { return target[strings.LastIndexByte(target, '/')+1:] }
+
+// start begins the span of a try of a call to the dependency, the n-th from 0.
+func (s *service) start(ctx context.Context, method, address string, n int) (context.Context, trace.Span) {
+	attrs, name := attributesOf(method, address)
+	attrs = append(attrs, attrDependency.String(s.dependency.Name()))
+	if n > 0 {
+		attrs = append(attrs, attrResend.Int(n))
+	}
+	return s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
+}
+
+// describe completes it: any status but OK is an error.
+func describe(span trace.Span, answer *status.Status) {
+	span.SetAttributes(attrStatus.String(nameOf(answer.Code())))
+	if answer.Code() != codes.OK {
+		span.SetAttributes(attrErrorType.String(nameOf(answer.Code())))
+		span.SetStatus(otelcodes.Error, answer.Message())
+	}
+}
 
 // carrier is metadata as a propagator wants it.
 type carrier metadata.MD

@@ -29,7 +29,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-const method = "/grpc.health.v1.Health/Check"
+const method = "/grpc.testing.TestService/UnaryCall"
 
 // health answers with what the test gives it.
 type health struct {
@@ -93,33 +93,27 @@ func quick(attempts int) *resilience.RetryPolicy {
 	return &resilience.RetryPolicy{MaxAttempts: attempts, BaseDelay: time.Microsecond, MaxDelay: time.Microsecond}
 }
 
-// rig is a dependency made of the parts that the client's is made of, without a control plane.
-type rig struct {
-	executor *resilience.Executor
-	point    *fault.Point
+// subject is a client with one dependency, "inventory", into which a test may inject faults.
+func subject(t *testing.T, p resilience.Policy) *seatrial.Client {
+	t.Helper()
+	return open(t, seatrial.WithPolicy("inventory", p), seatrial.WithFaults(fault.Caps{}))
 }
 
-func newRig(p resilience.Policy) *rig {
-	return &rig{resilience.New("inventory", p), fault.NewPoint("inventory", fault.Caps{})}
+// inject arms the point of the dependency: the n-th call is hit by the n-th fault; beyond: not hit.
+func inject(c *seatrial.Client, faults ...fault.Fault) *fault.Point {
+	return arm(c.Dependency("inventory").Point(), faults...)
 }
 
-func (r *rig) Name() string { return "inventory" }
-
-func (r *rig) DoEach(ctx context.Context, each func(context.Context, func(context.Context) error) error, call func(context.Context) error) error {
-	return r.executor.Do(ctx, func(ctx context.Context) error {
-		return each(ctx, func(ctx context.Context) error { return r.point.Do(ctx, call) })
-	})
-}
-
-// inject arms the point: the n-th call is hit by the n-th fault; beyond: not hit.
-func (r *rig) inject(faults ...fault.Fault) {
-	n := 0
-	r.point.Arm(fault.SourceFunc(func(context.Context) (*fault.Program, fault.Assignment) {
-		if n++; n > len(faults) {
+func arm(p *fault.Point, faults ...fault.Fault) *fault.Point {
+	var n atomic.Int64
+	p.Arm(fault.SourceFunc(func(context.Context) (*fault.Program, fault.Assignment) {
+		i := n.Add(1)
+		if i > int64(len(faults)) {
 			return nil, fault.Assignment{}
 		}
-		return &fault.Program{Rate: 1, Faults: faults[n-1 : n]}, fault.Assignment{Experiment: "storm"}
+		return &fault.Program{Rate: 1, Faults: faults[i-1 : i]}, fault.Assignment{Experiment: "storm"}
 	}), nil)
+	return p
 }
 
 func TestOverTheWire(t *testing.T) {
@@ -198,15 +192,15 @@ func TestCodes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			serverOption, serverSpans := record()
 			clientOption, clientSpans := record()
-			r := newRig(resilience.Policy{Retry: quick(3), Breaker: &resilience.BreakerPolicy{ConsecutiveFailures: c.tries}})
+			client := subject(t, resilience.Policy{Retry: quick(3), Breaker: &resilience.BreakerPolicy{ConsecutiveFailures: c.tries}})
 			given := status.Error(c.code, "as the handler says")
-			h := serve(t, func(context.Context) error { return given }, UnaryServerInterceptor(open(t), serverOption), intercept(r, []Option{clientOption}))
+			h := serve(t, func(context.Context) error { return given }, UnaryServerInterceptor(open(t), serverOption), UnaryClientInterceptor(client, "inventory", clientOption))
 			err := check(h)
 			if status.Code(err) != c.code || c.tries == 1 && (err.Error() != given.Error() || status.Convert(err).Message() != "as the handler says") {
 				t.Errorf("the caller got %v", err)
 			}
-			if len(clientSpans()) != c.tries || (r.executor.State() == resilience.Open) != c.breaks {
-				t.Errorf("%d tries and the breaker is %v, want %d and a failure: %v", len(clientSpans()), r.executor.State(), c.tries, c.breaks)
+			if len(clientSpans()) != c.tries || (client.Dependency("inventory").State() == resilience.Open) != c.breaks {
+				t.Errorf("%d tries and the breaker is %v, want %d and a failure: %v", len(clientSpans()), client.Dependency("inventory").State(), c.tries, c.breaks)
 			}
 			for i, s := range clientSpans() {
 				resend := ""
@@ -285,10 +279,10 @@ func TestFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				option, spans := record()
-				r := newRig(resilience.Policy{TryTimeout: time.Second, Retry: quick(3)})
-				r.inject(c.faults...)
+				client := subject(t, resilience.Policy{TryTimeout: time.Second, Retry: quick(3)})
+				inject(client, c.faults...)
 				sent := 0
-				err := invoke(intercept(r, []Option{option}), func(ctx context.Context) error {
+				err := invoke(UnaryClientInterceptor(client, "inventory", option), func(ctx context.Context) error {
 					sent++
 					return ctx.Err()
 				})
@@ -314,17 +308,17 @@ func TestFaults(t *testing.T) {
 func TestPolicyErrorsAreStatusErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(ctx context.Context) error { <-ctx.Done(); return status.FromContextError(ctx.Err()).Err() }
-		r := newRig(resilience.Policy{Timeout: 3 * time.Second, TryTimeout: time.Second, Retry: quick(9), Breaker: &resilience.BreakerPolicy{ConsecutiveFailures: 4}})
+		client := subject(t, resilience.Policy{Timeout: 3 * time.Second, TryTimeout: time.Second, Retry: quick(9), Breaker: &resilience.BreakerPolicy{ConsecutiveFailures: 4}})
 		tries := 0
 		counted := func(ctx context.Context) error { tries++; return hang(ctx) }
-		if err := invoke(intercept(r, nil), counted); status.Code(err) != codes.DeadlineExceeded || !errors.Is(err, context.DeadlineExceeded) || tries != 1 {
+		if err := invoke(UnaryClientInterceptor(client, "inventory"), counted); status.Code(err) != codes.DeadlineExceeded || !errors.Is(err, context.DeadlineExceeded) || tries != 1 {
 			t.Errorf("a try that times out: %v after %d tries", err, tries)
 		}
 		tries = 0
-		if err := invoke(intercept(r, []Option{WithRetryCodes(codes.DeadlineExceeded)}), counted); status.Code(err) != codes.DeadlineExceeded || tries != 3 {
+		if err := invoke(UnaryClientInterceptor(client, "inventory", WithRetryCodes(codes.DeadlineExceeded)), counted); status.Code(err) != codes.DeadlineExceeded || tries != 3 {
 			t.Errorf("repeated by option: %v after %d tries", err, tries)
 		}
-		err := invoke(intercept(r, nil), counted)
+		err := invoke(UnaryClientInterceptor(client, "inventory"), counted)
 		if status.Code(err) != codes.Unavailable || !errors.Is(err, resilience.ErrOpen) || !strings.Contains(status.Convert(err).Message(), "inventory") {
 			t.Errorf("refused: %v", err)
 		}

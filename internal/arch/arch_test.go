@@ -129,13 +129,14 @@ var public = map[string][]string{
 	"fault":        nil,
 	"resilience":   nil,
 	"seatrialhttp": nil,
-	"seatrialgrpc": {"google.golang.org/grpc"},
+	"seatrialgrpc": {"google.golang.org/grpc", "google.golang.org/protobuf"},
+	"seatrialsql":  nil,
 	"ofprovider":   {"github.com/open-feature/go-sdk"},
 }
 
 // shared are packages that no user imports by name but that come with the public ones, and so are
 // held to the same rules.
-var shared = []string{"internal/tracing"}
+var shared = []string{"internal/tracing", "internal/messages"}
 
 var otelAPI = []string{
 	"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/baggage",
@@ -156,7 +157,7 @@ func TestEveryPublicPackageIsMeant(t *testing.T) {
 }
 
 // userAdapters bring one technology each to the client.
-var userAdapters = []string{"seatrialhttp", "seatrialgrpc", "ofprovider"}
+var userAdapters = []string{"seatrialhttp", "seatrialgrpc", "seatrialsql", "ofprovider"}
 
 func TestUserAdaptersDoNotKnowEachOther(t *testing.T) {
 	for _, p := range packages(t) {
@@ -378,7 +379,7 @@ var funcLimits = []struct {
 	limit int
 }{
 	{"core", []string{"internal/core"}, 25},
-	{"client", []string{".", "fault", "resilience", "seatrialhttp", "seatrialgrpc", "ofprovider"}, 25},
+	{"client", []string{".", "fault", "resilience", "seatrialhttp", "seatrialgrpc", "seatrialsql", "ofprovider"}, 25},
 	{"server", []string{"internal/server"}, 45},
 	{"command line", []string{"internal/cli", "internal/demo", "cmd"}, 45},
 }
