@@ -11,6 +11,7 @@ import (
 	"github.com/seatrial/seatrial/internal/server/console"
 	"github.com/seatrial/seatrial/internal/server/control"
 	"github.com/seatrial/seatrial/internal/server/controller"
+	"github.com/seatrial/seatrial/internal/server/fleet"
 	"github.com/seatrial/seatrial/internal/server/httpapi"
 	"github.com/seatrial/seatrial/internal/server/intervals"
 	"github.com/seatrial/seatrial/internal/server/lists"
@@ -31,6 +32,7 @@ type environment struct {
 	service  *control.Service
 	lists    *lists.Service
 	usage    *usage.Store
+	fleet    *fleet.Store
 	outcomes *intervals.Accumulator
 	cohorts  *cohorts.Tracker
 	traces   *traces.Store
@@ -68,9 +70,9 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 		}
 	}()
 	loader := lists.NewLoader(lists.LoaderConfig{Blobs: e.store, Logger: s.cfg.Logger})
-	e.usage = usage.New()
+	e.usage, e.fleet = usage.New(), fleet.New(fleet.Limits{})
 	e.service, err = control.New(ctx, control.Config{
-		Log: e.store, Journal: e.store, Environment: name, Lists: loader, Usage: e.usage, Sources: s.sources, Logger: s.cfg.Logger,
+		Log: e.store, Journal: e.store, Environment: name, Lists: loader, Usage: e.usage, Points: e.fleet, Sources: s.sources, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 	}
 	e.outcomes = intervals.New(intervals.Limits{})
 	e.cohorts = cohorts.New(e.outcomes, cohorts.Limits{})
-	e.receiver = otlp.NewReceiver(otlp.Config{Outcomes: e.outcomes, Traces: e.traces, Usage: e.usage, Cohorts: e.cohorts})
+	e.receiver = otlp.NewReceiver(otlp.Config{Outcomes: e.outcomes, Traces: e.traces, Usage: e.usage, Fleet: e.fleet, Cohorts: e.cohorts})
 	e.hub = stream.New(stream.FromService(e.service), stream.Config{})
 	e.notifier = notify.New(notify.Config{
 		Changes: e.service, Cursors: e.store, Environment: name, BaseURL: s.cfg.PublicURL, Allow: s.cfg.WebhookAllow, Logger: s.cfg.Logger,
@@ -92,7 +94,7 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 // serve makes the environment's interface for requests that auth lets in.
 func (s *Server) serve(e *environment, a *auth.Auth) {
 	e.api = httpapi.New(httpapi.Config{
-		Service: e.service, Auth: a, Traces: e.traces, Lists: e.lists, Webhooks: e.notifier, Environment: e.name, Environments: &s.environments,
+		Service: e.service, Auth: a, Traces: e.traces, Fleet: e.fleet, Lists: e.lists, Webhooks: e.notifier, Environment: e.name, Environments: &s.environments,
 		Stream: func(w http.ResponseWriter, r *http.Request, owner string, valid func() bool) error {
 			return e.hub.Serve(w, r, stream.Subscriber{Owner: owner, Valid: valid})
 		},

@@ -190,7 +190,17 @@ func (s *Server) telemetryMetrics(e *exposition) {
 		c := env.cohorts.Stats()
 		return []any{"counted", c.Counted, "early", c.Early, "duplicate", c.Duplicates, "reset", c.Resets, "superseded", c.Superseded}
 	})
+	s.fleetMetrics(e)
 	s.traceMetrics(e)
+}
+
+func (s *Server) fleetMetrics(e *exposition) {
+	s.gaugeEach(e, "seatrial_points", "Points that processes have reported and that are kept.", func(env *environment) float64 { return float64(env.fleet.Stats().Points) })
+	s.gaugeEach(e, "seatrial_dependencies", "Dependencies of processes that are kept, each variant of a policy for itself.", func(env *environment) float64 { return float64(env.fleet.Stats().Dependencies) })
+	s.byEach(e, "seatrial_fleet_facts_total", "What processes told of their points and dependencies, by what became of it.", "fate", func(env *environment) []any {
+		f := env.fleet.Stats()
+		return []any{"accepted", f.Accepted, "duplicate", f.Duplicates, "refused", f.Refused}
+	})
 }
 
 func (s *Server) traceMetrics(e *exposition) {

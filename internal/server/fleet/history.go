@@ -38,9 +38,8 @@ func (s Selection) has(name, service string) bool {
 	return (s.Name == "" || s.Name == name) && (s.Service == "" || s.Service == service)
 }
 
-// Transitions gives those that are remembered after a Seq, oldest first, and the Seq of the last one
-// there was, of any dependency.
-func (s *Store) Transitions(what Selection, after int64) (list []Transition, last int64) {
+// Transitions gives those of the selected dependencies that are remembered after a Seq, oldest first.
+func (s *Store) Transitions(what Selection, after int64) (list []Transition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.history.list {
@@ -48,5 +47,5 @@ func (s *Store) Transitions(what Selection, after int64) (list []Transition, las
 			list = append(list, t)
 		}
 	}
-	return list, s.history.last
+	return list
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -45,8 +46,8 @@ func (p Place) compare(o Place) int {
 // Place gives the place behind the summary.
 func (m *Summary) Place() Place { return Place{m.Name, m.Service, m.Variant} }
 
-// Instances gives how the selected dependencies do in each process: those after a place first by
-// name, service and variant, then the ones that are there, then by ID.
+// Instances gives how the selected dependencies do in each process, by name, service and variant, the
+// processes that are there before those that are gone, then by ID.
 func (s *Store) Instances(what Selection) []Instance {
 	now := time.Now()
 	s.mu.Lock()
@@ -91,7 +92,7 @@ func (d *dependency) show(now time.Time, at time.Duration) Instance {
 // Dependencies gives the summaries of the selected dependencies: those after a place, sorted by name,
 // service and variant, at most limit of them, and whether there are more.
 func (s *Store) Dependencies(what Selection, after Place, limit int) (list []Summary, more bool) {
-	for _, group := range grouped(s.Instances(what)) {
+	for group := range Groups(s.Instances(what)) {
 		if group[0].place().compare(after) <= 0 {
 			continue
 		}
@@ -103,16 +104,20 @@ func (s *Store) Dependencies(what Selection, after Place, limit int) (list []Sum
 	return list, false
 }
 
-// grouped cuts a sorted list where the place changes.
-func grouped(list []Instance) (groups [][]Instance) {
-	for len(list) > 0 {
-		n := 1
-		for n < len(list) && list[n].place() == list[0].place() {
-			n++
+// Groups cuts a list of [Store.Instances] where name, service or variant change.
+func Groups(list []Instance) iter.Seq[[]Instance] {
+	return func(yield func([]Instance) bool) {
+		for len(list) > 0 {
+			n := 1
+			for n < len(list) && list[n].place() == list[0].place() {
+				n++
+			}
+			if !yield(list[:n]) {
+				return
+			}
+			list = list[n:]
 		}
-		groups, list = append(groups, list[:n]), list[n:]
 	}
-	return groups
 }
 
 // Summarize puts the processes of one service, with one variant, together: one at least. Those that

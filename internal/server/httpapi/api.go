@@ -18,6 +18,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/server/auth"
 	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/fleet"
 	"github.com/seatrial/seatrial/internal/server/lists"
 	"github.com/seatrial/seatrial/internal/server/traces"
 )
@@ -36,6 +37,8 @@ type Config struct {
 	Stream func(w http.ResponseWriter, r *http.Request, owner string, valid func() bool) error
 	// Webhooks delivers events to webhooks.
 	Webhooks Webhooks
+	// Fleet has what processes tell of their points and dependencies. Default: nothing.
+	Fleet *fleet.Store
 	// Lists has the member lists of segments.
 	Lists *lists.Service
 	// OTLPTraces and OTLPMetrics take telemetry. They bound the bodies that they read.
@@ -85,6 +88,9 @@ type API struct {
 func New(cfg Config) *API {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Fleet == nil {
+		cfg.Fleet = fleet.New(fleet.Limits{})
 	}
 	if cfg.MaxRequests <= 0 {
 		cfg.MaxRequests = 256

@@ -128,6 +128,10 @@ func routes() []route {
 
 		{method: "GET", path: v1 + "/traces", need: viewer, query: []string{"flag", "variant", "service", "error", "minMs", "limit"}, handle: (*call).listTraces},
 		{method: "GET", path: v1 + "/traces/{id}", need: viewer, handle: (*call).getTrace},
+		{method: "GET", path: v1 + "/points", need: viewer, query: []string{"limit", "cursor", "service"}, handle: (*call).listPoints},
+		{method: "GET", path: v1 + "/dependencies", need: viewer, query: []string{"limit", "cursor", "service"}, handle: (*call).listDependencies},
+		{method: "GET", path: v1 + "/dependencies/{key}", need: viewer, handle: (*call).getDependency},
+		{method: "GET", path: v1 + "/transitions", need: viewer, query: []string{"limit", "after", "dependency", "service"}, handle: (*call).listTransitions},
 		{method: "POST", path: v1 + "/evaluate", need: viewer, handle: (*call).evaluate},
 
 		{method: "GET", path: v1 + "/snapshot", need: sdk, handle: (*call).snapshot},
