@@ -27,9 +27,9 @@ import (
 // The request's context ends when the time is over that [TimeoutHeader] says the caller has left;
 // calls made with it, by [NewTransport] or gRPC, pass the rest on. A request that is itself a
 // repetition, by [AttemptHeader], is not repeated further inside: the attempts of layers add up
-// instead of multiplying. An answer of 500 or above to a request for which a call made by
-// [NewTransport] ended in vain after repetitions, or was refused by an open breaker, has the header
-// [RetryHeader]: the caller's own repetitions would be in vain as well.
+// instead of multiplying. An answer of 500 or above has the header [RetryHeader] if a call that was
+// made for it by [NewTransport] failed in spite of repetitions, was refused by an open breaker, or
+// got such an answer itself: the caller's own repetitions would be in vain as well.
 //
 // # Faults
 //

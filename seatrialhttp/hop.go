@@ -34,12 +34,19 @@ const (
 // errCaller is the cause of a context that ends with the time of TimeoutHeader.
 var errCaller = errors.New("seatrialhttp: the caller waits no longer (" + TimeoutHeader + ")")
 
-// tell writes into the headers of a request what the service called should know of the attempt.
-func tell(ctx context.Context, h http.Header) {
+// attemptAround gives the number of the attempt that a call made with ctx is part of: of a call around
+// it in this process, or of the request that is being answered. 0: none, or not known.
+func attemptAround(ctx context.Context) int {
 	n := resilience.Attempt(ctx)
 	if served := hopOf(ctx); served != nil {
 		n = max(n, served.attempt)
 	}
+	return n
+}
+
+// tell writes into the headers of a request what the service called should know of the attempt.
+func tell(ctx context.Context, outer int, h http.Header) {
+	n := max(resilience.Attempt(ctx), outer)
 	if n > 1 {
 		h[AttemptHeader] = []string{strconv.Itoa(min(n, maxAttempt))}
 	}
@@ -54,7 +61,7 @@ func tell(ctx context.Context, h http.Header) {
 type hop struct {
 	context.Context
 	attempt int         // of the caller; 0: the first, or not said
-	gaveUp  atomic.Bool // the policy of a dependency did
+	inVain  atomic.Bool // a call failed and should not be repeated
 }
 
 type hopKey struct{}
@@ -99,18 +106,21 @@ func number(h http.Header, name string, low, high int64) (n int64, ok bool) {
 
 // answer completes the head of the answer.
 func (s *hop) answer(status int, h http.Header) {
-	if status >= http.StatusInternalServerError && s.gaveUp.Load() {
+	if status >= http.StatusInternalServerError && s.inVain.Load() {
 		h[RetryHeader] = []string{retryNo}
 	}
 }
 
-// noteGivenUp tells the request for which a call was made that it ended in vain after
-// repetitions, or was refused because those before it had failed.
-func noteGivenUp(ctx context.Context, err error) {
-	if !errors.Is(err, resilience.ErrExhausted) && !errors.Is(err, resilience.ErrOpen) {
+// noteFailed tells the request for which a call was made how the call failed, if repeating the
+// request would be in vain: it was repeated, or refused because those before it had failed, or the
+// answer said so.
+func noteFailed(ctx context.Context, err error) {
+	var status *StatusError
+	told := errors.As(err, &status) && status.final
+	if !told && !errors.Is(err, resilience.ErrExhausted) && !errors.Is(err, resilience.ErrOpen) {
 		return
 	}
 	if served := hopOf(ctx); served != nil {
-		served.gaveUp.Store(true)
+		served.inVain.Store(true)
 	}
 }

@@ -63,7 +63,7 @@ import (
 // 400 and above make it an error.
 func NewTransport(c *seatrial.Client, dependency string, options ...Option) http.RoundTripper {
 	cfg := collect(options)
-	return &transport{config: cfg, tracer: cfg.tracer(), dependency: called{c.Dependency(dependency)}}
+	return &transport{config: cfg, tracer: cfg.tracer(), dependency: called{c.Dependency(dependency), c == nil}}
 }
 
 // idempotent are the methods that RFC 9110, section 9.2.2, says may be repeated.
@@ -93,35 +93,40 @@ type dependency interface {
 }
 
 // called is a dependency of the client.
-type called struct{ *seatrial.Dependency }
+type called struct {
+	*seatrial.Dependency
+	bare bool // there is no client: no policy either
+}
 
 var _ dependency = called{}
 
 func (d called) run(ctx context.Context, c resilience.Call[*answered]) (*answered, error) {
+	if d.bare {
+		return resilience.Run(ctx, nil, c) // one try, and the fallback
+	}
 	return seatrial.Run(ctx, d.Dependency, c)
 }
 
 // RoundTrip makes the request; see [NewTransport].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	x := &exchange{transport: t, caller: r.Context(), request: r, method: r.Method, path: r.URL.Path, repeatable: t.config.repeatable(r)}
-	var kept *answered
-	defer func() { x.finish(kept) }() // also when the base panics
+	defer x.finish() // also when the base panics
 	if err := x.payload.take(r, x.repeatable); err != nil {
 		return nil, err
 	}
 	x.attributes, x.name = clientAttributes(r, t.dependency.Name())
+	x.outer = attemptAround(x.caller)
 	x.hedged = x.repeatable && x.payload.copies()
 	a, err := t.dependency.run(x.caller, resilience.Call[*answered]{
-		Do: x.try, Discard: (*answered).drop, Hedge: x.hedged, Fallback: x.fallback(),
+		Do: x.try, Discard: x.discard, Hedge: x.hedged, Fallback: x.fallback(),
 	})
 	if err != nil {
-		noteGivenUp(x.caller, err)
+		noteFailed(x.caller, err)
 	}
 	if !a.counts(err) {
 		a.drop()
 		return nil, err
 	}
-	kept = a
 	a.response.Request = r
 	return a.response, nil
 }

@@ -30,13 +30,14 @@ type exchange struct {
 	path       string
 	repeatable bool
 	hedged     bool // tries may overlap, and outlive the call
+	outer      int  // number of the attempt that the request itself belongs to; 0: none, or not known
 
 	mu      sync.Mutex
 	request *http.Request // not to be touched once over
 	payload payload
-	flying  int       // tries under way
-	failed  *answered // the last answer that counted as a failure
-	over    bool      // the caller has what he gets, and his request back
+	flying  int  // tries under way
+	rivals  bool // there were several at once
+	over    bool // the caller has what he gets, and his request back
 }
 
 // errOver ends a rival that starts too late.
@@ -45,7 +46,7 @@ var errOver = errors.New("seatrialhttp: the request is over")
 // try makes the request once, in a span of its own.
 func (x *exchange) try(ctx context.Context) (a *answered, err error) {
 	x.enter()
-	defer func() { x.leave(a, err) }()
+	defer x.leave()
 	attrs := x.attributes
 	if n := resilience.Attempt(ctx); n > 1 {
 		attrs = append(slices.Clip(attrs), attrResend.Int(n-1))
@@ -64,26 +65,30 @@ func (x *exchange) try(ctx context.Context) (a *answered, err error) {
 	return a, err
 }
 
-// enter begins a try. If no other is under way, this one repeats those before: their answer gives
-// its connection back, for this one to use.
 func (x *exchange) enter() {
 	x.mu.Lock()
-	var former *answered
-	if x.flying == 0 {
-		former, x.failed = x.failed, nil
-	}
+	defer x.mu.Unlock()
 	x.flying++
-	x.mu.Unlock()
-	former.drop()
+	x.rivals = x.rivals || x.flying > 1
 }
 
-func (x *exchange) leave(a *answered, err error) {
+func (x *exchange) leave() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.flying--
-	if a != nil && err != nil {
-		x.failed = a
+}
+
+// discard drops an answer that the caller does not get: that of a rival in the background, as its
+// winner need not wait; else at once, so that the next try can have its connection.
+func (x *exchange) discard(a *answered) {
+	x.mu.Lock()
+	rivals := x.rivals
+	x.mu.Unlock()
+	if a != nil && rivals {
+		go a.drop()
+		return
 	}
+	a.drop()
 }
 
 // struck makes the request subject to the faults of the dependency.
@@ -148,7 +153,7 @@ func (x *exchange) send(ctx context.Context, strike *fault.Strike) (*answered, e
 		return nil, err
 	}
 	x.transport.config.travel().Inject(x.transport.dependency.Carry(ctx), propagation.HeaderCarrier(r.Header))
-	tell(ctx, r.Header)
+	tell(ctx, x.outer, r.Header)
 	answer, err := x.transport.config.base.RoundTrip(r)
 	if err != nil {
 		cancel(nil)
@@ -206,18 +211,10 @@ func (x *exchange) mayRepeat(err error) bool {
 	return x.payload.again() && (x.repeatable || unsent(err))
 }
 
-// finish ends the exchange; the caller gets the answer kept, if any.
-func (x *exchange) finish(kept *answered) {
+// finish ends the exchange.
+func (x *exchange) finish() {
 	x.mu.Lock()
+	defer x.mu.Unlock()
 	x.over = true
 	x.payload.close()
-	failed := x.failed
-	x.mu.Unlock()
-	switch {
-	case failed == nil || failed == kept:
-	case x.hedged:
-		go failed.drop() // a rival's: the caller need not wait for what is left of it
-	default:
-		failed.drop()
-	}
 }

@@ -1,0 +1,258 @@
+package seatrialhttp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seatrial/seatrial"
+	"github.com/seatrial/seatrial/fault"
+	"github.com/seatrial/seatrial/resilience"
+	"go.opentelemetry.io/otel/codes"
+)
+
+// service is a server whose handler has the point "orders".
+type service struct {
+	*httptest.Server
+	client *seatrial.Client
+	point  *fault.Point
+	worked atomic.Int64 // requests that reached the handler inside
+}
+
+func serve(t *testing.T, h2 bool, next http.HandlerFunc, options ...Option) *service {
+	t.Helper()
+	s := &service{client: open(t, seatrial.WithFaults(everything))}
+	s.point = s.client.Point("orders")
+	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.worked.Add(1); next(w, r) })
+	s.Server = httptest.NewUnstartedServer(NewHandler(s.client, inner, append(options, WithPoint("orders"))...))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of injected panics
+	if s.EnableHTTP2 = h2; h2 {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *service) get(path string) (status int, body string, h http.Header, err error) {
+	resp, err := s.Client().Get(s.URL + path)
+	if err != nil {
+		return 0, "", nil, err
+	}
+	defer resp.Body.Close()
+	read, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(read), resp.Header, err
+}
+
+func TestFaultsInAHandler(t *testing.T) {
+	const wait = 30 * time.Millisecond
+	whole := strings.Repeat("answer ", 1000)
+	cases := []struct {
+		name   string
+		fault  fault.Fault
+		status int // 0: an error
+		body   string
+		broken bool // while the body is read
+		worked int64
+		late   bool
+	}{
+		{name: "error", fault: fault.Fault{Kind: fault.KindError, Status: 418, Message: "short and stout"}, status: 418, body: "short and stout\n"},
+		{name: "error after", fault: fault.Fault{Kind: fault.KindError, Phase: fault.After}, status: 503, body: "Service Unavailable\n", worked: 1},
+		{name: "latency", fault: fault.Fault{Kind: fault.KindLatency, Min: wait, Max: wait}, status: 201, body: whole, worked: 1, late: true},
+		{name: "late answer", fault: fault.Fault{Kind: fault.KindLatency, Phase: fault.After, Min: wait, Max: wait}, status: 201, body: whole, worked: 1, late: true},
+		{name: "no answer", fault: fault.Fault{Kind: fault.KindLatency, Phase: fault.Instead, Min: wait, Max: wait}, late: true},
+		{name: "cancel", fault: fault.Fault{Kind: fault.KindCancel}, status: 499, body: "injected", worked: 1},
+		{name: "reset", fault: fault.Fault{Kind: fault.KindReset}},
+		{name: "reset after", fault: fault.Fault{Kind: fault.KindReset, Phase: fault.After}, worked: 1},
+		{name: "lost reply", fault: fault.Fault{Kind: fault.KindLostReply}, worked: 1},
+		{name: "panic", fault: fault.Fault{Kind: fault.KindPanic}},
+		{name: "truncate", fault: fault.Fault{Kind: fault.KindTruncate, AfterBytes: 5000}, status: 201, body: whole[:5000], broken: true, worked: 1},
+		{name: "truncate all", fault: fault.Fault{Kind: fault.KindTruncate}, status: 201, broken: true, worked: 1},
+		{name: "bandwidth", fault: fault.Fault{Kind: fault.KindBandwidth, BytesPerSecond: 100_000}, status: 201, body: whole, worked: 1, late: true},
+	}
+	for _, h2 := range []bool{false, true} {
+		for _, c := range cases {
+			t.Run(map[bool]string{false: "HTTP1/", true: "HTTP2/"}[h2]+c.name, func(t *testing.T) {
+				option, spans := record()
+				s := serve(t, h2, func(w http.ResponseWriter, r *http.Request) {
+					if errors.Is(context.Cause(r.Context()), fault.ErrInjected) {
+						w.WriteHeader(499)
+						_, _ = io.WriteString(w, "injected")
+						return
+					}
+					w.Header().Set("Own", "header")
+					w.WriteHeader(201)
+					for i := 0; i < len(whole); i += 700 {
+						_, _ = io.WriteString(w, whole[i:i+700])
+						w.(http.Flusher).Flush()
+					}
+				}, option)
+				arm(s.point, &c.fault)
+				began := time.Now()
+				status, body, h, err := s.get("/orders")
+				if status != c.status || body != c.body || (err != nil) != (c.broken || c.status == 0) {
+					t.Errorf("status %d, %d bytes, error %v; want %d, %d", status, len(body), err, c.status, len(c.body))
+				}
+				if took := time.Since(began); c.late && took < wait {
+					t.Errorf("took %v, want %v at least", took, wait)
+				}
+				if n := s.worked.Load(); n != c.worked {
+					t.Errorf("the handler worked %d times, want %d", n, c.worked)
+				}
+				if injected := c.fault.Kind == fault.KindError; (h.Get(FaultHeader) == "storm") != injected || injected && h.Get("Own") != "" {
+					t.Errorf("headers %v", h)
+				}
+				if status, _, _, err := s.get("/orders"); status != 201 || err != nil {
+					t.Errorf("the next request, which nothing hits: %d, %v", status, err)
+				}
+				s.Close() // waits for what the handler does last
+				if first := spans()[0]; attr(first, fault.AttrKind) != string(c.fault.Kind) || attr(first, fault.AttrExperiment) != "storm" {
+					t.Errorf("span says %q of %q", attr(first, fault.AttrKind), attr(first, fault.AttrExperiment))
+				} else if failed := first.Status().Code == codes.Error; failed != (c.status == 0 || c.broken || c.status >= 500) {
+					t.Errorf("span's status %v", first.Status())
+				}
+				if n := s.point.Active(); n != 0 {
+					t.Errorf("%d requests still count as under a fault", n)
+				}
+			})
+		}
+	}
+}
+
+func TestACorruptedAnswerHasItsLength(t *testing.T) {
+	whole := strings.Repeat("answer ", 2000)
+	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
+		_, _ = io.Copy(w, strings.NewReader(whole)) // which would use ReadFrom if there was one
+	})
+	arm(s.point, &fault.Fault{Kind: fault.KindCorrupt, Share: 0.05})
+	status, body, _, err := s.get("/orders")
+	if status != 200 || err != nil || len(body) != len(whole) || body == whole {
+		t.Errorf("status %d, %d bytes, as they were: %v, error %v", status, len(body), body == whole, err)
+	}
+}
+
+func TestS9HealthChecksAndLoginsAreLeftAlone(t *testing.T) {
+	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) {})
+	down := &fault.Fault{Kind: fault.KindError}
+	arm(s.point, down, down, down, down, down, down)
+	for _, path := range []string{"/healthz", "/livez", "/readyz", "/login", "/v1/traces", "/oauth/token"} {
+		if status, _, _, err := s.get(path); status != 200 || err != nil {
+			t.Errorf("%s: %d, %v", path, status, err)
+		}
+	}
+	if status, _, _, _ := s.get("/orders"); status != 503 {
+		t.Errorf("/orders: %d", status)
+	}
+}
+
+func TestAPointNeedsNoClientAndNoFaults(t *testing.T) {
+	for name, client := range map[string]*seatrial.Client{"nil": nil, "faults not allowed": open(t)} {
+		w := httptest.NewRecorder()
+		NewHandler(client, http.NotFoundHandler(), WithPoint("orders")).ServeHTTP(w, httptest.NewRequest("GET", "/orders", nil))
+		if w.Code != 404 {
+			t.Errorf("%s: %d", name, w.Code)
+		}
+	}
+}
+
+// A fault that is called off while the handler works leaves it its answer.
+func TestTheAnswerIsNotLostWhenTheFaultIsCalledOff(t *testing.T) {
+	for _, size := range []int{10, maxAside, maxAside + 1} {
+		var s *service
+		s = serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+			s.point.Off()
+			w.Header().Set("Own", "header")
+			w.WriteHeader(201)
+			_, _ = io.WriteString(w, strings.Repeat("x", size/2))
+			_, _ = io.WriteString(w, strings.Repeat("x", size-size/2))
+		})
+		arm(s.point, &fault.Fault{Kind: fault.KindLostReply})
+		status, body, h, err := s.get("/orders")
+		if kept := size <= maxAside; status != 201 || h.Get("Own") != "header" || kept != (err == nil && len(body) == size) {
+			t.Errorf("%d bytes: status %d, %v, %d bytes, error %v", size, status, h, len(body), err)
+		}
+	}
+}
+
+func TestARequestThatIsHeldUpGoesOnWhenFaultsEnd(t *testing.T) {
+	for _, phase := range []fault.Phase{fault.Before, fault.After} {
+		synctest.Test(t, func(t *testing.T) {
+			client, err := seatrial.Open(context.Background(), seatrial.WithFaults(everything))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close(context.Background())
+			point := client.Point("orders")
+			arm(point, &fault.Fault{Kind: fault.KindLatency, Phase: phase, Min: 5 * time.Second, Max: 5 * time.Second})
+			time.AfterFunc(time.Second, point.Off)
+			w, began := httptest.NewRecorder(), time.Now()
+			h := NewHandler(client, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(201) }), WithPoint("orders"))
+			h.ServeHTTP(w, httptest.NewRequest("GET", "/orders", nil))
+			if took := time.Since(began); w.Code != 201 || took != time.Second {
+				t.Errorf("%s: %d after %v", phase, w.Code, took)
+			}
+		})
+	}
+}
+
+// TestC10LostReplyFindsADoubleCharge: a payment service that minds no idempotency key charges twice
+// when its reply gets lost and the caller repeats; one that minds it does not. The same with a fault
+// before the call finds nothing.
+func TestC10LostReplyFindsADoubleCharge(t *testing.T) {
+	cases := []struct {
+		name    string
+		kind    fault.Kind
+		careful bool
+		charges int64
+	}{
+		{"lost reply, careless", fault.KindLostReply, false, 2},
+		{"lost reply, careful", fault.KindLostReply, true, 1},
+		{"reset before, careless", fault.KindReset, false, 1},
+	}
+	for _, side := range []string{"client", "server"} {
+		for _, c := range cases {
+			t.Run(side+"/"+c.name, func(t *testing.T) {
+				var charges atomic.Int64
+				seen := map[string]bool{}
+				pay := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+					if key := r.Header.Get("Idempotency-Key"); c.careful && seen[key] {
+						return
+					} else {
+						seen[key] = true
+					}
+					charges.Add(1)
+				})
+				rig := newRig(resilience.Policy{Retry: quick(3)})
+				if hit := (&fault.Fault{Kind: c.kind}); side == "client" {
+					rig.inject(hit)
+				} else {
+					arm(pay.point, hit)
+				}
+				// Keep-alives off: net/http itself repeats a request whose connection was closed
+				// before an answer, if it has used the connection before.
+				tr := rig.transport(&http.Transport{DisableKeepAlives: true})
+				req, _ := http.NewRequest("POST", pay.URL+"/charges", strings.NewReader("10"))
+				req.Header.Set("Idempotency-Key", "order-7")
+				resp, err := (&http.Client{Transport: tr}).Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = text(t, resp)
+				if n := charges.Load(); resp.StatusCode != 200 || n != c.charges {
+					t.Errorf("status %d after %d charges, want %d", resp.StatusCode, n, c.charges)
+				}
+			})
+		}
+	}
+}
