@@ -153,7 +153,7 @@ func (e *Executor) repeat(caller, ctx context.Context, p *plan, way how, call fu
 		if way == racing {
 			err = call(ctx)
 		} else {
-			err = e.guard(try{caller: caller, ctx: ctx, plan: p, number: attempt, numbered: way == numbering || attempt > 1}, call)
+			err = e.guard(&try{caller: caller, ctx: ctx, plan: p, number: attempt, numbered: way == numbering || attempt > 1}, call)
 		}
 		if err == nil || p.Retry == nil {
 			return err
@@ -176,7 +176,7 @@ type try struct {
 }
 
 // guard is [Breaker.Do] likewise.
-func (e *Executor) guard(t try, call func(context.Context) error) (err error) {
+func (e *Executor) guard(t *try, call func(context.Context) error) (err error) {
 	if t.plan.Breaker == nil {
 		err = e.enter(t, call)
 		if class := e.class(t, err); class == Transient || class == Permanent {
@@ -196,7 +196,7 @@ func (e *Executor) guard(t try, call func(context.Context) error) (err error) {
 }
 
 // class judges an attempt. One that was given up because a rival was faster says nothing.
-func (e *Executor) class(t try, err error) Class {
+func (e *Executor) class(t *try, err error) Class {
 	if err != nil && t.lost != nil && t.lost.Load() {
 		return Neutral
 	}
@@ -204,7 +204,7 @@ func (e *Executor) class(t try, err error) Class {
 }
 
 // enter makes the attempt once the limits let it in.
-func (e *Executor) enter(t try, call func(context.Context) error) error {
+func (e *Executor) enter(t *try, call func(context.Context) error) error {
 	if t.plan.RateLimit != nil {
 		if err := e.rate.take(t.ctx, e.watch.name); err != nil {
 			e.watch.refused(countRefusedLimited, now(), err)
@@ -241,12 +241,12 @@ func tells(class Class, err error) bool {
 }
 
 // once makes the attempt, within its time.
-func (e *Executor) once(t try, call func(context.Context) error) error {
+func (e *Executor) once(t *try, call func(context.Context) error) error {
 	if t.plan.TryTimeout == 0 {
-		if t.numbered {
-			t.ctx = &scope{Context: t.ctx, number: t.number}
+		if !t.numbered {
+			return call(t.ctx)
 		}
-		return call(t.ctx)
+		return call(&scope{Context: t.ctx, number: t.number})
 	}
 	limited := bounded(t.ctx, t.number, t.plan.tryTimeout)
 	defer limited.end()

@@ -53,7 +53,7 @@ func tooLate(ctx context.Context, delay time.Duration) bool {
 func (r *race[T]) alone(ctx context.Context) error {
 	began := now()
 	r.number++
-	err := r.executor.guard(try{caller: r.caller, ctx: ctx, plan: r.plan, number: r.number, numbered: true}, func(ctx context.Context) error {
+	err := r.executor.guard(&try{caller: r.caller, ctx: ctx, plan: r.plan, number: r.number, numbered: true}, func(ctx context.Context) error {
 		r.got.drop()
 		value, err := r.call.Do(ctx)
 		r.got.take(value)
@@ -120,7 +120,9 @@ func (r *race[T]) rivals(caller context.Context, delay time.Duration) error {
 				h.start(ctx)
 				r.executor.tellHedge(caller, r.number, delay)
 			}
-			timer.Reset(delay)
+			if r.number-h.first < r.plan.Hedge.Max {
+				timer.Reset(delay)
+			}
 		}
 	}
 }
@@ -162,7 +164,7 @@ func (h *heat[T]) compete(ctx context.Context, number int) {
 		h.report(f)
 	}()
 	began := now()
-	t := try{caller: r.caller, ctx: ctx, plan: r.plan, number: number, numbered: true, lost: &h.lost}
+	t := &try{caller: r.caller, ctx: ctx, plan: r.plan, number: number, numbered: true, lost: &h.lost}
 	f.err = r.executor.guard(t, func(ctx context.Context) error {
 		h.made.Store(true)
 		h.clear.Do(r.got.drop)
