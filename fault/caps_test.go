@@ -64,7 +64,10 @@ func TestS9DeniedOperationsAreNeverHit(t *testing.T) {
 	} {
 		asked := false
 		p := NewPoint(c.point, Caps{Deny: []string{"/admin/*", "secret.*"}})
-		p.Arm(SourceFunc(func(ctx context.Context) (*Program, Assignment) { asked = true; return always(Fault{Kind: KindError}).Program(ctx) }), nil)
+		p.Arm(SourceFunc(func(ctx context.Context) (*Program, Assignment) {
+			asked = true
+			return always(Fault{Kind: KindError}).Program(ctx)
+		}), nil)
 		s := p.Begin(ctxBG, Call{Operation: c.operation})
 		if (s != nil) != c.hit || asked != c.hit {
 			t.Errorf("%s at %s: hit %v, source asked %v", c.operation, c.point, s != nil, asked)
@@ -87,10 +90,10 @@ func TestS9MoneyIsNotLostUnlessAllowed(t *testing.T) {
 		{"payments.call", "/pay", []string{"other", "payments.*"}, false}, {"payments.call", "", []string{"*.stock"}, true},
 	} {
 		for i, f := range slices.Concat(after, before) {
-			s := hits(f, Caps{Kinds: kinds, AllowAfter: c.allow}).Begin(ctxBG, Call{Operation: c.operation, Bytes: true})
 			p := NewPoint(c.point, Caps{Kinds: kinds, AllowAfter: c.allow})
 			p.Arm(always(f), nil)
-			s = p.Begin(ctxBG, Call{Operation: c.operation, Bytes: true})
+			s := p.Begin(ctxBG, Call{Operation: c.operation, Bytes: true})
+			s.End()
 			if want := !c.money || i >= len(after); (s != nil) != want {
 				t.Errorf("%s %s at %s %s: hit %v", f.Kind, f.phase(), c.point, c.operation, s != nil)
 			}

@@ -37,6 +37,7 @@ type Point struct {
 	calls    atomic.Uint64 // numbers calls for which the source has no number
 	injected atomic.Uint64
 	traffic  atomic.Bool
+	armings  atomic.Uint64
 }
 
 // limits are the caps of a point, as they were asked for and as they hold.
@@ -48,6 +49,7 @@ type charge struct {
 	lease  *Lease
 	off    chan struct{} // closed when the point is disarmed
 	point  *Point
+	nth    uint64        // arming of the point, from 1
 	total  atomic.Int64  // calls hit
 	turns  atomic.Uint64 // numbers calls in sequences for which the source has no number
 }
@@ -102,7 +104,7 @@ func (p *Point) Arm(source Source, lease *Lease) {
 	if lease == nil {
 		lease = NewLease(MaxLease)
 	}
-	p.swap(&charge{source: source, lease: lease, off: make(chan struct{}), point: p})
+	p.swap(&charge{source: source, lease: lease, off: make(chan struct{}), point: p, nth: p.armings.Add(1)})
 }
 
 // Off disarms the point: calls that come now pass untouched, and what holds calls up is cut short,
@@ -126,6 +128,18 @@ func (p *Point) Armed() bool {
 	}
 	c := p.armed.Load()
 	return c != nil && c != watch && c.live()
+}
+
+// Arming gives the number of the [Point.Arm] in force, from 1; 0 if the point is off. It lets what is
+// longer than a call, such as a connection, ask again when there is something new.
+func (p *Point) Arming() uint64 {
+	if p == nil {
+		return 0
+	}
+	if c := p.armed.Load(); c != nil {
+		return c.nth // 0 of watch
+	}
+	return 0
 }
 
 // Active gives the number of calls under a fault now.

@@ -73,7 +73,7 @@ func (s *Strike) Writer(ctx context.Context, w io.Writer) io.Writer {
 type pace struct {
 	s   *Strike
 	ctx context.Context
-	due int64 // when the next bytes may pass, by now()
+	due time.Time // when the next bytes may pass; zero: at once
 }
 
 const piecesPerSecond = 20
@@ -83,15 +83,18 @@ func (p *pace) next(n int) (int, error) {
 	if !p.s.Live() {
 		return n, nil
 	}
-	if err := p.s.Hold(p.ctx, time.Duration(p.due-now())); err != nil {
+	if err := p.s.Hold(p.ctx, time.Until(p.due)); err != nil {
 		return 0, err
 	}
-	return min(n, max(p.s.injection.BytesPerSecond/piecesPerSecond, 1)), nil
+	return min(n, p.piece()), nil
 }
 
-// passed counts n bytes.
+func (p *pace) piece() int { return max(p.s.injection.BytesPerSecond/piecesPerSecond, 1) }
+
+// passed counts n bytes, but no more than a piece: more pass at once only while the fault is over.
 func (p *pace) passed(n int) {
-	p.due = now() + int64(float64(n)/float64(p.s.injection.BytesPerSecond)*float64(time.Second))
+	n = min(n, p.piece())
+	p.due = time.Now().Add(time.Duration(float64(n) / float64(p.s.injection.BytesPerSecond) * float64(time.Second)))
 }
 
 type slowReader struct {

@@ -86,10 +86,14 @@ func (s *Strike) do(ctx context.Context) error {
 }
 
 func (s *Strike) late(ctx context.Context) error {
+	instead := s.injection.Phase == Instead
+	if s.injection.Delay == 0 && !instead {
+		return nil
+	}
 	s.tell()
 	full := s.charge.hold(ctx, s.injection.Delay)
 	switch {
-	case full && s.injection.Phase == Instead:
+	case full && instead:
 		return s.error(os.ErrDeadlineExceeded)
 	case ctx.Err() != nil && s.charge.live():
 		return s.error(ctx.Err())
