@@ -17,7 +17,8 @@ type scopeKey struct{}
 // the timer and the channel are made only when somebody asks: then by the standard library, as
 // [context.WithDeadlineCause], and from then on scope hands everything on to that, so that derived
 // contexts need no goroutine and context.Cause gives the [TimeoutError]. Until then the clock
-// tells whether the time is over.
+// tells whether the time is over. If the parent has ended, too, when somebody asks for the first
+// time, that is what is told, whichever was first.
 type scope struct {
 	context.Context // the parent's
 

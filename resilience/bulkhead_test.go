@@ -1,0 +1,195 @@
+package resilience
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// The plain model: who is inside, who waits in what order. Calls come, go, give up, and the bound changes,
+// each in turn; after each step the bulkhead and the model agree.
+func TestTheBulkheadIsAQueueBeforeARoom(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		limit, queue := rapid.IntRange(1, 4).Draw(rt, "limit"), rapid.IntRange(0, 4).Draw(rt, "queue")
+		ops := rapid.SliceOfN(rapid.IntRange(0, 9), 1, 60).Draw(rt, "ops")
+		picks := rapid.SliceOfN(rapid.IntRange(0, 99), len(ops), len(ops)).Draw(rt, "picks")
+		synctest.Test(t, func(t *testing.T) {
+			policy := func() Policy {
+				return Policy{Bulkhead: &BulkheadPolicy{MaxConcurrent: limit, MaxQueue: queue, MaxWait: time.Minute}}
+			}
+			e := New("stock", policy())
+			var inside, waiting []*visit
+			settle := func() {
+				for len(waiting) > 0 && len(inside) < limit {
+					inside, waiting = append(inside, waiting[0]), waiting[1:]
+				}
+			}
+			for i, op := range ops {
+				switch pick := picks[i]; {
+				case op < 5: // somebody comes
+					v := come(e)
+					switch {
+					case len(inside) < limit:
+						inside = append(inside, v)
+					case len(waiting) < queue:
+						waiting = append(waiting, v)
+					default:
+						if err := <-v.result; !errors.Is(err, ErrFull) {
+							t.Fatalf("step %d: %v, want a refusal", i, err)
+						}
+					}
+				case op < 7 && len(inside) > 0: // somebody goes
+					v := inside[pick%len(inside)]
+					inside = slices.DeleteFunc(inside, func(o *visit) bool { return o == v })
+					close(v.leave)
+				case op < 8 && len(waiting) > 0: // somebody gives up
+					v := waiting[pick%len(waiting)]
+					waiting = slices.DeleteFunc(waiting, func(o *visit) bool { return o == v })
+					v.giveUp()
+					if err := <-v.result; !errors.Is(err, ErrFull) || !errors.Is(err, context.Canceled) {
+						t.Fatalf("step %d: gave up with %v", i, err)
+					}
+				case op == 8:
+					limit = 1 + pick%5
+					e.Update(policy())
+				}
+				settle()
+				synctest.Wait()
+				if s := e.Stats(); s.InFlight != len(inside) || s.Waiting != len(waiting) || s.Limit != limit {
+					t.Fatalf("step %d: %d inside and %d waiting of %d, want %d, %d and %d", i, s.InFlight, s.Waiting, s.Limit, len(inside), len(waiting), limit)
+				}
+				for _, v := range inside {
+					if !v.inside.Load() {
+						t.Fatalf("step %d: somebody has overtaken", i)
+					}
+				}
+			}
+			limit = 100
+			e.Update(policy())
+			for _, v := range append(inside, waiting...) {
+				close(v.leave)
+			}
+			synctest.Wait()
+			if s := e.Stats(); s.InFlight != 0 || s.Waiting != 0 {
+				t.Fatalf("at the end %d are inside and %d wait", s.InFlight, s.Waiting)
+			}
+		})
+	})
+}
+
+// visit is a call that stays inside until it is told to leave.
+type visit struct {
+	inside atomic.Bool
+	leave  chan struct{}
+	giveUp context.CancelFunc
+	result chan error
+}
+
+func come(e *Executor) *visit {
+	ctx, cancel := context.WithCancel(ctxBG)
+	v := &visit{leave: make(chan struct{}), giveUp: cancel, result: make(chan error, 1)}
+	go func() {
+		v.result <- e.Do(ctx, func(context.Context) error {
+			v.inside.Store(true)
+			<-v.leave
+			return nil
+		})
+	}()
+	synctest.Wait()
+	return v
+}
+
+func TestTheBulkheadsBoundHoldsUnderLoad(t *testing.T) {
+	const most = 3
+	e := New("stock", Policy{Bulkhead: &BulkheadPolicy{MaxConcurrent: most, MaxQueue: 4, MaxWait: time.Minute}})
+	var now, peak, made, refused atomic.Int64
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for range 500 {
+				err := e.Do(ctxBG, func(context.Context) error {
+					n := now.Add(1)
+					for p := peak.Load(); n > p && !peak.CompareAndSwap(p, n); p = peak.Load() {
+					}
+					made.Add(1)
+					runtime.Gosched()
+					now.Add(-1)
+					return nil
+				})
+				if errors.Is(err, ErrFull) {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	s := e.Stats()
+	if peak.Load() > most || made.Load()+refused.Load() != 16*500 || s.InFlight != 0 || s.Waiting != 0 || s.RefusedFull != uint64(refused.Load()) {
+		t.Errorf("peak %d of %d, %d made, %d refused, stats %+v", peak.Load(), most, made.Load(), refused.Load(), s)
+	}
+}
+
+func TestTheBulkheadsWaitIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New("stock", Policy{
+			Bulkhead: &BulkheadPolicy{MaxConcurrent: 1, MaxQueue: 1, MaxWait: 50 * time.Millisecond}, Retry: &RetryPolicy{},
+			Breaker: &BreakerPolicy{ConsecutiveFailures: 1},
+		})
+		v := come(e)
+		began := time.Now()
+		err := e.Do(ctxBG, succeed)
+		if took := time.Since(began); !errors.Is(err, ErrFull) || took != 50*time.Millisecond {
+			t.Errorf("%v after %v, want a refusal after 50ms", err, took)
+		}
+		if want := "resilience: stock: too many calls at a time: the call was not made"; err.Error() != want {
+			t.Errorf("says %q, want %q", err, want)
+		}
+		close(v.leave)
+		synctest.Wait()
+		if s := e.Stats(); s.Retries != 0 || s.State != Closed || s.Failures != 0 {
+			t.Errorf("a refusal was retried or counted as a failure: %+v", s)
+		}
+	})
+}
+
+func TestPanicAndGoexitLeaveTheBulkhead(t *testing.T) {
+	e := New("stock", Policy{Bulkhead: &BulkheadPolicy{MaxConcurrent: 1}, Adaptive: nil, TryTimeout: time.Minute})
+	for _, end := range []func(){func() { panic("boom") }, runtime.Goexit} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer func() { _ = recover() }()
+			_ = e.Do(ctxBG, func(context.Context) error { end(); return nil })
+		}()
+		<-done
+	}
+	if err := e.Do(ctxBG, succeed); err != nil {
+		t.Errorf("a place was lost: %v", err)
+	}
+}
+
+func TestThoseInsideFinishWhenTheBulkheadGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New("stock", Policy{Bulkhead: &BulkheadPolicy{MaxConcurrent: 1, MaxQueue: 1, MaxWait: time.Minute}})
+		first, second := come(e), come(e)
+		e.Update(Policy{})
+		synctest.Wait()
+		if !second.inside.Load() {
+			t.Error("somebody still waits for a place where nobody needs one")
+		}
+		close(first.leave)
+		close(second.leave)
+		synctest.Wait()
+		if s := e.Stats(); s.InFlight != 0 || s.Limit != 0 {
+			t.Errorf("%d inside of %d", s.InFlight, s.Limit)
+		}
+	})
+}
