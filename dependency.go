@@ -49,7 +49,7 @@ func (c *Client) Dependency(name string) *Dependency {
 		return found.(*Dependency)
 	}
 	d := &Dependency{name: name, client: c, code: c.config.policies[name], point: c.faultPoints.point(name)}
-	d.shield.Store(&shield{main: d.newExecutor("", d.code)})
+	d.shield.Store(&shield{main: d.newExecutor(d.code)})
 	if c.dependencyCount.Add(1) > maxDependencies {
 		c.dependencyCount.Add(-1)
 		return d
@@ -170,28 +170,31 @@ func (s *shield) adopt(d *Dependency, before *shield, variant, base string) {
 	}
 	e := before.executors[variant]
 	if e == nil {
-		e = d.newExecutor(variant, resilience.Policy{})
+		e = d.newExecutor(resilience.Policy{})
 	}
 	e.Update(d.policyOf(s.flag, variant))
 	s.executors[variant] = e
 }
 
-// newExecutor makes the executor of a variant. What happens to its breaker is logged.
-func (d *Dependency) newExecutor(variant string, p resilience.Policy) *resilience.Executor {
+// newExecutor makes an executor whose breaker's changes are logged.
+func (d *Dependency) newExecutor(p resilience.Policy) *resilience.Executor {
 	logger := d.client.config.logger
 	if !logger.Enabled(context.Background(), slog.LevelWarn) {
 		return resilience.New(d.name, p)
 	}
-	return resilience.New(d.name, p, resilience.OnEvent(func(e resilience.Event) {
-		switch {
-		case e.Kind == resilience.Panicked:
-			logger.Warn("seatrial: a rival of a call panicked", "dependency", d.name, "error", e.Err)
-		case e.Kind == resilience.StateChanged && e.To == resilience.Open:
-			logger.Warn("seatrial: the breaker is open: calls are refused", "dependency", d.name, "variant", variant, "before", e.From.String())
-		case e.Kind == resilience.StateChanged:
-			logger.Info("seatrial: the breaker changed", "dependency", d.name, "variant", variant, "state", e.To.String(), "before", e.From.String())
-		}
-	}))
+	return resilience.New(d.name, p, resilience.OnEvent(func(e resilience.Event) { d.log(logger, e) }))
+}
+
+// log tells an operator what happened to a dependency as a whole; calls are not logged.
+func (d *Dependency) log(logger *slog.Logger, e resilience.Event) {
+	switch {
+	case e.Kind == resilience.Panicked:
+		logger.Warn("seatrial: a rival of a call panicked", "dependency", d.name, "error", e.Err)
+	case e.Kind == resilience.StateChanged && e.To == resilience.Open:
+		logger.Warn("seatrial: the breaker is open: calls are refused", "dependency", d.name, "before", e.From.String())
+	case e.Kind == resilience.StateChanged:
+		logger.Info("seatrial: the breaker changed", "dependency", d.name, "state", e.To.String(), "before", e.From.String())
+	}
 }
 
 func (d *Dependency) policyOf(f *policyFlag, variant string) resilience.Policy {

@@ -73,6 +73,7 @@ type series struct {
 // tally counts one attempt of one trial, over all its steps. Units belong to shards by their
 // hash, so one lock guards a unit's history and the counts that it changes.
 type tally struct {
+	fault  bool // the fault of an experiment is on; guarded by outcomes.mu
 	shards []shard
 	events []flag.Event // what is counted of tracked events, at most flag.MaxEvents
 }
@@ -121,7 +122,8 @@ func newTally(version string, events []flag.Event) *tally {
 }
 
 // setLive tells which allocations are in force from now on. Trials that are over are forgotten
-// with their units; a new step starts a new epoch.
+// with their units; a new step starts a new epoch. When the fault of an experiment comes on after its
+// steady phase, all units are new: what they were like without it says nothing about it.
 func (o *outcomes) setLive(allocations []flag.Allocation) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -131,7 +133,8 @@ func (o *outcomes) setLive(allocations []flag.Allocation) {
 		attempt := attemptOf(version)
 		live[attempt] = version
 		if t := o.trials[attempt]; t != nil {
-			t.moveTo(version)
+			t.moveTo(version, t.fault != allocations[i].Fault)
+			t.fault = allocations[i].Fault
 		}
 	}
 	for attempt := range o.trials {
@@ -142,14 +145,17 @@ func (o *outcomes) setLive(allocations []flag.Allocation) {
 	o.live = live
 }
 
-// moveTo makes version the one whose units are counted.
-func (t *tally) moveTo(version string) {
+// moveTo makes version the one whose units are counted; afresh forgets those seen so far.
+func (t *tally) moveTo(version string, afresh bool) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
 		if s.current != version {
 			s.current = version
 			s.ledger.nextEpoch()
+		}
+		if afresh {
+			s.ledger = newLedger(maxUnits / shardCount)
 		}
 		s.mu.Unlock()
 	}
@@ -173,11 +179,12 @@ func (o *outcomes) findSeries(s *snapshot, ref *eval.TrialRef) *series {
 		return found
 	}
 	attempt := attemptOf(ref.Version)
-	variants, events := s.allocated(ref)
+	variants, events, fault := s.allocated(ref)
 	t := o.trials[attempt]
 	if t == nil {
 		// An evaluation in a snapshot that was just replaced may come first.
 		t = newTally(cmp.Or(o.live[attempt], ref.Version), events)
+		t.fault = fault
 		o.trials[attempt] = t
 	}
 	found := &series{ref: *ref, attempt: attempt, variants: variants, tally: t, lastUsed: time.Now()}
@@ -188,14 +195,15 @@ func (o *outcomes) findSeries(s *snapshot, ref *eval.TrialRef) *series {
 	return found
 }
 
-// allocated gives the variants of the arms of a trial, and which events it counts.
-func (s *snapshot) allocated(ref *eval.TrialRef) ([arms]string, []flag.Event) {
+// allocated gives the variants of the arms of a trial, which events it counts, and whether its fault
+// is on.
+func (s *snapshot) allocated(ref *eval.TrialRef) (variants [arms]string, events []flag.Event, fault bool) {
 	for i := range s.set.Allocations {
 		if a := &s.set.Allocations[i]; a.Version == ref.Version {
-			return [arms]string{a.Treatment, a.Control}, a.Events
+			return [arms]string{a.Treatment, a.Control}, a.Events, a.Fault
 		}
 	}
-	return [arms]string{}, nil
+	return [arms]string{}, nil, false
 }
 
 // observation is the end of one unit of work.
