@@ -9,7 +9,7 @@ import (
 // defaults. Caps must not be changed once they were given to a point.
 type Caps struct {
 	MaxLatency time.Duration // longest time that one call is held up: default 10 s, at most [MaxLatency]
-	MaxActive  int           // calls under a fault at a time: default 100
+	MaxActive  int           // calls under a fault of one [Point.Arm] at a time: default 100
 	MaxRate    float64       // share of the eligible calls, above 0 up to 1: default 1
 	MaxTotal   int           // calls hit from one [Point.Arm] to the next: default 10 000
 	// Kinds lists what may be injected. Nil means every kind but [KindPanic]; an empty list that is

@@ -33,7 +33,6 @@ type Point struct {
 	off      *Switch // of the registry; nil without one
 	unfit    bool    // the name is on the deny list
 	caps     atomic.Pointer[limits]
-	active   atomic.Int64
 	calls    atomic.Uint64 // numbers calls for which the source has no number
 	injected atomic.Uint64
 	traffic  atomic.Bool
@@ -50,6 +49,7 @@ type charge struct {
 	off    chan struct{} // closed when the point is disarmed
 	point  *Point
 	nth    uint64        // arming of the point, from 1
+	active atomic.Int64  // calls under a fault
 	total  atomic.Int64  // calls hit
 	turns  atomic.Uint64 // numbers calls in sequences for which the source has no number
 }
@@ -142,12 +142,15 @@ func (p *Point) Arming() uint64 {
 	return 0
 }
 
-// Active gives the number of calls under a fault now.
+// Active gives the number of calls under a fault of the [Point.Arm] in force; none if the point is off.
 func (p *Point) Active() int {
 	if p == nil {
 		return 0
 	}
-	return int(p.active.Load())
+	if c := p.armed.Load(); c != nil {
+		return int(c.active.Load())
+	}
+	return 0
 }
 
 // Injected gives the number of calls on which a fault took effect since the point was made.
@@ -320,11 +323,11 @@ func (c *charge) number(who *Assignment, program *Program) {
 
 // occupy takes one of the places for calls under a fault, and one of those that are left at all.
 func (c *charge) occupy(program *Program, caps *Caps) bool {
-	if !take(&c.point.active, stricter(caps.MaxActive, program.MaxActive)) {
+	if !take(&c.active, stricter(caps.MaxActive, program.MaxActive)) {
 		return false
 	}
 	if !take(&c.total, stricter(caps.MaxTotal, program.MaxTotal)) {
-		c.point.active.Add(-1)
+		c.active.Add(-1)
 		return false
 	}
 	return true

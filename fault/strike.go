@@ -183,7 +183,7 @@ func (s *Strike) End() {
 	if s.cancel != nil {
 		s.cancel(nil)
 	}
-	s.charge.point.active.Add(-1)
+	s.charge.active.Add(-1)
 }
 
 // live tells whether what the point is armed with may do anything.

@@ -131,6 +131,7 @@ var public = map[string][]string{
 	"seatrialhttp": nil,
 	"seatrialgrpc": {"google.golang.org/grpc", "google.golang.org/protobuf"},
 	"seatrialsql":  nil,
+	"seatrialnet":  nil,
 	"ofprovider":   {"github.com/open-feature/go-sdk"},
 }
 
@@ -157,7 +158,7 @@ func TestEveryPublicPackageIsMeant(t *testing.T) {
 }
 
 // userAdapters bring one technology each to the client.
-var userAdapters = []string{"seatrialhttp", "seatrialgrpc", "seatrialsql", "ofprovider"}
+var userAdapters = []string{"seatrialhttp", "seatrialgrpc", "seatrialsql", "seatrialnet", "ofprovider"}
 
 func TestUserAdaptersDoNotKnowEachOther(t *testing.T) {
 	for _, p := range packages(t) {
@@ -379,7 +380,7 @@ var funcLimits = []struct {
 	limit int
 }{
 	{"core", []string{"internal/core"}, 25},
-	{"client", []string{".", "fault", "resilience", "seatrialhttp", "seatrialgrpc", "seatrialsql", "ofprovider"}, 25},
+	{"client", []string{".", "fault", "resilience", "seatrialhttp", "seatrialgrpc", "seatrialsql", "seatrialnet", "ofprovider"}, 25},
 	{"server", []string{"internal/server"}, 45},
 	{"command line", []string{"internal/cli", "internal/demo", "cmd"}, 45},
 }
