@@ -19,7 +19,7 @@ const (
 )
 
 // Limits bound a [Store]; zero fields mean the default. With the longest names that are allowed, the
-// defaults take some 60 MB.
+// defaults take some 40 MB.
 type Limits struct {
 	Points       int // default 10,000
 	Services     int // that have the same point, default 100
@@ -51,7 +51,8 @@ type Store struct {
 	dependencies map[key]*dependency
 	history      history
 	touched      []*dependency // by the facts that are being added
-	swept        time.Time
+	swept        time.Time     // last by tidy
+	cleared      time.Time     // last by makeRoom
 	stats        Stats
 }
 
@@ -90,7 +91,7 @@ func (s *Store) AddFacts(facts []Fact) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tidy(now, time.Minute)
+	s.tidy(now)
 	s.touched = s.touched[:0]
 	for i := range facts {
 		switch s.add(&facts[i], now) {
@@ -132,9 +133,9 @@ func (s *Store) add(f *Fact, now time.Time) fate {
 	return d.add(f, now.Sub(s.born))
 }
 
-// tidy forgets what was silent for too long, unless it was done less than pause ago.
-func (s *Store) tidy(now time.Time, pause time.Duration) {
-	if now.Sub(s.swept) < pause {
+// tidy forgets what was silent for too long, once a minute.
+func (s *Store) tidy(now time.Time) {
+	if now.Sub(s.swept) < time.Minute {
 		return
 	}
 	s.swept = now
@@ -143,10 +144,10 @@ func (s *Store) tidy(now time.Time, pause time.Duration) {
 
 // makeRoom forgets everything that is gone, at most once a second.
 func (s *Store) makeRoom(now time.Time) {
-	if now.Sub(s.swept) < time.Second {
+	if now.Sub(s.cleared) < time.Second {
 		return
 	}
-	s.swept = now
+	s.cleared = now
 	s.sweep(now, GoneAfter, GoneAfter)
 }
 

@@ -129,7 +129,7 @@ func (s *Store) Points(service, after string, limit int) (list []Point, more boo
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tidy(now, time.Minute)
+	s.tidy(now)
 	for _, name := range slices.Sorted(maps.Keys(s.points)) {
 		if name <= after {
 			continue
@@ -186,6 +186,6 @@ func (s *Store) Point(name string) (lastSeen, lastTraffic time.Time, allowed, ok
 func (s *Store) Names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tidy(time.Now(), time.Minute)
+	s.tidy(time.Now())
 	return slices.Sorted(maps.Keys(s.points))
 }

@@ -52,7 +52,7 @@ func (s *Store) Instances(what Selection) []Instance {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tidy(now, time.Minute)
+	s.tidy(now)
 	var list []Instance
 	for _, d := range s.dependencies {
 		if d.known && what.has(d.name, d.service) {
