@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -109,30 +110,45 @@ func text(t *testing.T, r *http.Response) string {
 	return string(body)
 }
 
-func TestRetriesReuseTheirConnections(t *testing.T) {
-	var connections atomic.Int64
-	server := httptest.NewUnstartedServer(statuses(500, 500, 200))
-	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			connections.Add(1)
-		}
+// TestR9_RetriesReuseTheirConnections: 20 requests whose first two tries get 500 each take one
+// connection (2 are allowed), leave no goroutine, send their bodies again as they were, and close
+// each answer.
+func TestR9_RetriesReuseTheirConnections(t *testing.T) {
+	policies := map[string]resilience.Policy{
+		"retry":       {TryTimeout: 5 * time.Second, Retry: quick(3)},
+		"and rivals":  {TryTimeout: 5 * time.Second, Retry: quick(3), Hedge: &resilience.HedgePolicy{Delay: 4 * time.Second}},
+		"and breaker": {Retry: quick(3), Breaker: &resilience.BreakerPolicy{ConsecutiveFailures: 100}},
 	}
-	server.Start()
-	defer server.Close()
-	client := &http.Client{Transport: newRig(resilience.Policy{TryTimeout: 5 * time.Second, Retry: quick(3)}).transport(&http.Transport{})}
-	for i := range 20 {
-		req, _ := http.NewRequest("POST", server.URL, strings.NewReader("charge"))
-		req.Header.Set("Idempotency-Key", strconv.Itoa(i))
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
+	for _, h2 := range []bool{false, true} {
+		for name, policy := range policies {
+			t.Run(map[bool]string{false: "HTTP1/", true: "HTTP2/"}[h2]+name, func(t *testing.T) {
+				before := runtime.NumGoroutine()
+				s, tr, connections := server(t, h2, statuses(500, 500, 200))
+				base := &bodies{RoundTripper: tr}
+				client := &http.Client{Transport: newRig(policy).transport(base)}
+				for i := range 20 {
+					charge := strings.Repeat("charge", 100*i)
+					req, _ := http.NewRequest("POST", s.URL, strings.NewReader(charge))
+					req.Header.Set("Idempotency-Key", strconv.Itoa(i))
+					resp, err := client.Do(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got, want := text(t, resp), fmt.Sprintf("answer %d to %q", 3*(i+1), charge); got != want {
+						t.Fatalf("request %d got %q, want %q", i, got, want)
+					}
+				}
+				if n := connections.Load(); n != 1 {
+					t.Errorf("60 requests took %d connections: dropped answers are not drained", n)
+				}
+				if opened, closed := base.opened.Load(), base.closed.Load(); opened != 60 || closed != 60 {
+					t.Errorf("%d answers, %d closed", opened, closed)
+				}
+				tr.CloseIdleConnections()
+				s.Close()
+				settles(t, before)
+			})
 		}
-		if got, want := text(t, resp), fmt.Sprintf("answer %d to %q", 3*(i+1), "charge"); got != want {
-			t.Fatalf("request %d got %q, want %q", i, got, want)
-		}
-	}
-	if n := connections.Load(); n > 2 {
-		t.Errorf("60 requests took %d connections, want at most 2: dropped answers are not drained", n)
 	}
 }
 
@@ -176,7 +192,7 @@ func TestTheLastAnswerIsTheCallers(t *testing.T) {
 	}
 }
 
-func TestWhatIsSentTwice(t *testing.T) {
+func TestR8_WhatIsSentTwice(t *testing.T) {
 	short, long := strings.Repeat("s", maxKept), strings.Repeat("l", maxKept+1)
 	stream := func(s string) io.Reader { return io.MultiReader(strings.NewReader(s)) } // without GetBody
 	cases := []struct {
@@ -268,7 +284,7 @@ func respond(r *http.Request, status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r, ContentLength: int64(len(body))}
 }
 
-func TestAPostThatWasNotSentIsSentAgain(t *testing.T) {
+func TestR8_APostThatWasNotSentIsSentAgain(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 	cut := &net.OpError{Op: "read", Err: errors.New("connection reset")}
 	for name, c := range map[string]struct {
@@ -284,7 +300,7 @@ func TestAPostThatWasNotSentIsSentAgain(t *testing.T) {
 	}
 }
 
-func TestAPostThatTimedOutIsNotSentAgain(t *testing.T) {
+func TestR8_APostThatTimedOutIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
 		base := tripper(func(r *http.Request) (*http.Response, error) {
@@ -305,7 +321,7 @@ func TestAPostThatTimedOutIsNotSentAgain(t *testing.T) {
 	})
 }
 
-func TestRetryAfterIsHonoured(t *testing.T) {
+func TestR4_RetryAfterIsHonoured(t *testing.T) {
 	cases := []struct {
 		name   string
 		status int
