@@ -12,9 +12,10 @@ import (
 type adaptive struct {
 	places *bulkhead
 
-	since   atomic.Int64  // when the window began, monotonic ns
+	since   atomic.Int64  // when the window begins, monotonic ns
 	samples atomic.Uint64 // of the window: how many (high 20 bits) and the sum of latencies in units of 256 ns
 	busiest atomic.Int64  // most attempts at a time in the window
+	cut     atomic.Bool   // an attempt of the window was cut short by its timeout
 
 	mu     sync.Mutex // changes what follows, and begins windows
 	policy AdaptivePolicy
@@ -22,7 +23,7 @@ type adaptive struct {
 }
 
 const (
-	minSamples   = 10                     // of a window
+	minSamples   = 10                     // of a window, and half as many as there are places
 	windowLength = 100 * time.Millisecond // at least
 	sampleShift  = 44
 	unitShift    = 8
@@ -35,48 +36,63 @@ const (
 type course struct {
 	limit   float64
 	base    float64 // latency without a queue; 0: not known
-	probing bool    // half the limit, to see the latency without a queue
+	last    float64 // latency of the last window
+	halved  int     // how often the limit is halved for now, to see the latency without a queue
 	probeAt int64   // monotonic ns
 }
 
 // What the gradient makes of noise and of the past.
 const (
-	tolerance = 1.1 // latencies may be this much above base without meaning a queue
-	gain      = 0.5 // how far each window goes to where it points
+	tolerance = 1.1  // latencies may be this much above base without meaning a queue
+	gain      = 0.5  // how far each window goes to where it points
+	eased     = 0.75 // half as many calls take at most this share of the time if they queued: it would be half
 )
 
-// next gives the course after a window with this mean latency and this many attempts at a time.
+// seen is what a window has shown.
+type seen struct {
+	latency float64 // mean, ns
+	busiest int64   // most attempts at a time
+	cut     bool    // an attempt was cut short: the latency would be higher
+}
+
+// next gives the course after a window.
 //
 // The rule is the gradient limit of Netflix's concurrency-limits (E. Landau, W. Thurston, T. Bozarth,
 // Performance Under Load, 2018): limit ← limit · base/latency + √limit, where the root is the queue
-// that is meant to be there so that a place is never idle. It rests where that much queues. Other
-// than there, base comes from windows under half the limit, twice a minute, as in BBR's probes of
-// the round-trip time (N. Cardwell et al., 2016): else a queue that stays would in time look like the
-// dependency's own latency.
-func (c course) next(p AdaptivePolicy, latency float64, busiest int64, at int64) course {
-	switch {
-	case c.probing:
-		c.probing, c.base, c.probeAt = false, latency, at+int64(probeEvery)
-		return c
-	case c.base == 0 || latency < c.base:
-		c.base = latency
+// that is meant to be there so that a place is never idle. It rests where that much queues. Other than
+// there, base is the latency under half the limit, twice a minute, as in BBR's probes of the
+// round-trip time (N. Cardwell et al., 2016): else a queue that stays would in time look like the
+// dependency's own latency. If halving eases the latency much, there was a queue, and may be still:
+// then it is halved again.
+func (c course) next(p AdaptivePolicy, s seen, at int64) course {
+	last := c.last
+	c.last = s.latency
+	if c.base == 0 || s.latency < c.base || c.halved > 0 && !s.cut {
+		c.base = s.latency
 	}
-	if float64(busiest) < c.limit/2 { // the limit is not what holds: nothing to learn about it
+	if c.halved > 0 {
+		c.probeAt = at + int64(probeEvery)
+		if s.latency < eased*last && c.places(p) > int64(p.Min) {
+			c.halved++
+		} else {
+			c.halved = 0
+		}
 		return c
 	}
-	gradient := min(max(tolerance*c.base/latency, 0.5), 1)
-	c.limit += gain * (c.limit*gradient + math.Sqrt(c.limit) - c.limit)
-	c.limit = min(max(c.limit, float64(p.Min)), float64(p.Max))
-	c.probing = at >= c.probeAt
+	gradient := min(max(tolerance*c.base/s.latency, 0.5), 1)
+	step := gain * (c.limit*gradient + math.Sqrt(c.limit) - c.limit)
+	if step < 0 || float64(s.busiest) >= c.limit/2 { // what is not used does not grow
+		c.limit = min(max(c.limit+step, float64(p.Min)), float64(p.Max))
+	}
+	if at >= c.probeAt {
+		c.halved = 1
+	}
 	return c
 }
 
 // places gives the bound that the course stands for.
 func (c course) places(p AdaptivePolicy) int64 {
-	if c.probing {
-		return max(int64(c.limit/2), int64(p.Min))
-	}
-	return int64(c.limit)
+	return max(int64(math.Ldexp(c.limit, -c.halved)), int64(p.Min))
 }
 
 // start begins with nothing known.
@@ -97,28 +113,33 @@ func (a *adaptive) update(p AdaptivePolicy, at int64) {
 	a.begin(at)
 }
 
-// begin begins a window; the caller holds the lock.
+// begin begins a window; the caller holds the lock. What ends within the latency of the last window
+// began before it, under another limit, and is not looked at: so each window shows what the last
+// decision led to.
 func (a *adaptive) begin(at int64) {
 	a.places.setLimit(a.course.places(a.policy))
-	a.since.Store(at)
+	a.since.Store(at + int64(a.course.last))
 	a.samples.Store(0)
 	a.busiest.Store(0)
+	a.cut.Store(false)
 }
 
-// note takes in an attempt that ended now. One that began before the window did saw another limit and
-// tells nothing: so each window shows what the last decision led to.
-func (a *adaptive) note(began, at int64) {
+// note takes in an attempt that ended now.
+func (a *adaptive) note(began, at int64, cut bool) {
 	since := a.since.Load()
-	if began < since {
+	if at < since {
 		return
 	}
 	if inside := a.places.inside(); inside > a.busiest.Load() {
 		a.busiest.Store(inside) // two at a time may lose one: near enough
 	}
+	if cut {
+		a.cut.Store(true)
+	}
 	sum := a.samples.Add(1<<sampleShift | uint64(at-began)>>unitShift)
 	if sum>>sampleShift >= minSamples && at-since >= int64(windowLength) && a.mu.TryLock() {
-		defer a.mu.Unlock()
 		a.close(at)
+		a.mu.Unlock()
 	}
 }
 
@@ -126,12 +147,13 @@ func (a *adaptive) note(began, at int64) {
 func (a *adaptive) close(at int64) {
 	sum := a.samples.Load()
 	count := sum >> sampleShift
-	if count < minSamples || at-a.since.Load() < int64(windowLength) {
+	enough := max(minSamples, a.course.places(a.policy)/2)
+	if count < uint64(enough) || at-a.since.Load() < int64(windowLength) {
 		return
 	}
 	mean := float64(sum&(1<<sampleShift-1)) / float64(count) * (1 << unitShift)
 	if mean > 0 {
-		a.course = a.course.next(a.policy, mean, a.busiest.Load(), at)
+		a.course = a.course.next(a.policy, seen{mean, a.busiest.Load(), a.cut.Load()}, at)
 	}
 	a.begin(at)
 }

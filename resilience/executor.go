@@ -224,8 +224,8 @@ func (e *Executor) enter(t *try, call func(context.Context) error) error {
 	}
 	began := now()
 	err := e.once(t, call)
-	if tells(e.class(t, err), err) {
-		e.adaptive.note(began, now())
+	if class := e.class(t, err); tells(class, err) {
+		e.adaptive.note(began, now(), class != Success)
 	}
 	return err
 }

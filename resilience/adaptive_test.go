@@ -1,0 +1,229 @@
+package resilience
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// server serves as many at a time as it has workers, for a time each; the others queue in it, first
+// come, first served. So its knee is known: at as many calls as workers.
+type server struct {
+	mu      sync.Mutex
+	free    []time.Time // when each worker is free
+	service time.Duration
+	noise   float64 // share of service that it varies by
+	random  *rand.Rand
+}
+
+func newServer(workers int, service time.Duration) *server {
+	s := &server{service: service, random: rand.New(rand.NewPCG(1, 2))}
+	s.resize(workers)
+	return s
+}
+
+func (s *server) resize(workers int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = make([]time.Time, workers)
+}
+
+// pause is how long a client that was refused waits.
+func (s *server) pause() {
+	s.mu.Lock()
+	d := s.service
+	s.mu.Unlock()
+	time.Sleep(d)
+}
+
+func (s *server) serve(context.Context) error {
+	s.mu.Lock()
+	next := 0
+	for i := range s.free {
+		if s.free[i].Before(s.free[next]) {
+			next = i
+		}
+	}
+	began := s.free[next]
+	if began.Before(time.Now()) {
+		began = time.Now()
+	}
+	took := time.Duration(float64(s.service) * (1 + s.noise*(2*s.random.Float64()-1)))
+	s.free[next] = began.Add(took)
+	s.mu.Unlock()
+	time.Sleep(time.Until(began.Add(took)))
+	return nil
+}
+
+// load keeps so many clients calling until ctx ends.
+func load(ctx context.Context, e *Executor, s *server, clients int) {
+	for range clients {
+		go func() {
+			for ctx.Err() == nil {
+				if e.Do(ctx, s.serve) != nil {
+					s.pause()
+				}
+			}
+		}()
+	}
+}
+
+// knee is how far the limit may rest above the workers: by the tolerance and by the queue that is meant to
+// be there.
+func knee(workers int) (least, most int) {
+	w := float64(workers)
+	top := tolerance * w
+	top += math.Sqrt(top + math.Sqrt(top))
+	return workers * 9 / 10, int(top*1.15) + 2
+}
+
+func TestTheAdaptiveLimitSettlesNearTheKnee(t *testing.T) {
+	cases := []struct {
+		name             string
+		workers, initial int
+		service          time.Duration
+		noise            float64
+	}{
+		{"from below", 50, 10, 30 * time.Millisecond, 0},
+		{"from above", 20, 180, 30 * time.Millisecond, 0},
+		{"slow calls", 30, 20, 500 * time.Millisecond, 0},
+		{"calls that vary by half", 50, 20, 30 * time.Millisecond, 0.5},
+		{"a small one", 6, 20, 30 * time.Millisecond, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(c.workers, c.service)
+				s.noise = c.noise
+				e := New("stock", Policy{Adaptive: &AdaptivePolicy{Initial: c.initial, Min: 2, Max: 200}})
+				ctx, stop := context.WithCancel(ctxBG)
+				defer func() { stop(); time.Sleep(time.Minute) }()
+				load(ctx, e, s, 100)
+				time.Sleep(10*time.Second + 20*c.service)
+				least, most := knee(c.workers)
+				for range 25 { // with a probe in between
+					time.Sleep(time.Second)
+					if probing(e) {
+						continue
+					}
+					if got := e.Stats().Limit; got < least || got > most {
+						t.Errorf("the limit is %d for %d workers, want %d to %d", got, c.workers, least, most)
+					}
+				}
+			})
+		})
+	}
+}
+
+func probing(e *Executor) bool {
+	e.adaptive.mu.Lock()
+	defer e.adaptive.mu.Unlock()
+	return e.adaptive.course.halved > 0
+}
+
+func TestTheAdaptiveLimitFollowsTheDependency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(50, 30*time.Millisecond)
+		e := New("stock", Policy{Adaptive: &AdaptivePolicy{}})
+		ctx, stop := context.WithCancel(ctxBG)
+		load(ctx, e, s, 100)
+		for i, workers := range []int{50, 10, 50} {
+			s.resize(workers)
+			time.Sleep(10 * time.Second)
+			for probing(e) {
+				time.Sleep(10 * time.Millisecond)
+			}
+			least, most := knee(workers)
+			if got := e.Stats().Limit; got < least || got > most {
+				t.Errorf("phase %d: the limit is %d for %d workers, want %d to %d", i, got, workers, least, most)
+			}
+		}
+		stop()
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestADependencyThatBecomesSlowerIsNoQueueForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(50, 30*time.Millisecond)
+		e := New("stock", Policy{Adaptive: &AdaptivePolicy{}})
+		ctx, stop := context.WithCancel(ctxBG)
+		load(ctx, e, s, 100)
+		time.Sleep(10 * time.Second)
+		s.mu.Lock()
+		s.service = 90 * time.Millisecond // each call, with the same number of workers
+		s.mu.Unlock()
+		time.Sleep(2*probeEvery + 10*time.Second)
+		for probing(e) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if got := e.Stats().Limit; got < 40 {
+			t.Errorf("the limit is %d for 50 workers that became slower", got)
+		}
+		stop()
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestTheAdaptiveLimitDoesNotGrowUnused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(50, 30*time.Millisecond)
+		e := New("stock", Policy{Adaptive: &AdaptivePolicy{Initial: 40}})
+		ctx, stop := context.WithCancel(ctxBG)
+		load(ctx, e, s, 5)
+		time.Sleep(time.Minute)
+		if got := e.Stats().Limit; got != 40 {
+			t.Errorf("the limit went to %d with 5 calls at a time", got)
+		}
+		e.Update(Policy{Adaptive: &AdaptivePolicy{Max: 30}}) // keeps what was learned, within the new bounds
+		if got := e.Stats().Limit; got != 30 {
+			t.Errorf("the limit is %d after an update to at most 30", got)
+		}
+		e.Update(Policy{Adaptive: &AdaptivePolicy{Initial: 7}})
+		if got := e.Stats().Limit; got != 30 {
+			t.Errorf("an update forgot what was learned: %d", got)
+		}
+		stop()
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestFailuresTellTheAdaptiveLimitNothingButTimeoutsDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New("stock", Policy{TryTimeout: 100 * time.Millisecond, Adaptive: &AdaptivePolicy{Initial: 50, Min: 5}})
+		ctx, stop := context.WithCancel(ctxBG)
+		var mu sync.Mutex
+		call := func(ctx context.Context) error { time.Sleep(10 * time.Millisecond); return nil }
+		set := func(f func(context.Context) error) { mu.Lock(); call = f; mu.Unlock() }
+		for range 100 {
+			go func() {
+				for ctx.Err() == nil {
+					mu.Lock()
+					f := call
+					mu.Unlock()
+					if e.Do(ctx, f) != nil {
+						time.Sleep(10 * time.Millisecond)
+					}
+				}
+			}()
+		}
+		time.Sleep(500 * time.Millisecond)
+		before := e.Stats().Limit
+		set(func(context.Context) error { time.Sleep(time.Microsecond); return errDown })
+		time.Sleep(5 * time.Second)
+		if got := e.Stats().Limit; got < before || got > before+20 {
+			t.Errorf("fast failures moved the limit from %d to %d", before, got)
+		}
+		set(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		time.Sleep(5 * time.Second)
+		if got := e.Stats().Limit; got > 10 {
+			t.Errorf("while every call timed out the limit stayed at %d", got)
+		}
+		stop()
+		time.Sleep(time.Minute)
+	})
+}
