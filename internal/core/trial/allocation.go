@@ -8,8 +8,13 @@ import (
 )
 
 // Version identifies trial, attempt and step: outcomes carry it, so that what was caused under
-// one step is never counted under another.
+// one step is never counted under another. The steady phase of an experiment has a version of its
+// own, which for those who count units is one of another attempt, so that a unit is new again when
+// the fault is on.
 func (s *State) Version(spec Spec) string {
+	if s.Steady {
+		return fmt.Sprintf("%s.%d.steady.%d", spec.Name, s.Attempt, s.Step)
+	}
 	return fmt.Sprintf("%s.%d.%d", spec.Name, s.Attempt, s.Step)
 }
 
@@ -19,13 +24,18 @@ func (spec Spec) Allocation(s State) (flag.Allocation, bool) {
 	if s.Ended() || spec.Cohorts != nil {
 		return flag.Allocation{}, false
 	}
+	treatment := spec.Treatment
+	if s.Steady {
+		treatment = spec.Control
+	}
 	return flag.Allocation{
 		Trial: spec.Name, Flag: spec.Flag,
 		Version: s.Version(spec), Step: s.Step, Salt: spec.Salt,
-		Treatment: spec.Treatment, Control: spec.Control,
+		Treatment: treatment, Control: spec.Control,
 		Audience: spec.Audience,
 		Strata:   spec.strata(s),
 		Events:   spec.events(),
+		Fault:    spec.Goal == GoalSurvive && !s.Steady,
 	}, true
 }
 

@@ -5,6 +5,7 @@ package trial
 func (s *State) clone() State {
 	next := *s
 	next.Guardrails = append([]GuardrailState(nil), s.Guardrails...)
+	next.Baseline = copyOf(s.Baseline)
 	n := 0
 	for i := range s.Guardrails {
 		n += len(s.Guardrails[i].Bounds)

@@ -40,6 +40,12 @@ func (v Verb) Allowed(spec Spec, s State) error {
 		}
 	case VerbPromote:
 		return mayPromote(spec)
+	case VerbAdvance, VerbApprove:
+		if s.Steady {
+			return fmt.Errorf("the fault of trial %s is not on yet: it is put on when everything has looked well for %s, and not before; abort stops it", spec.Name, spec.SteadyTime)
+		}
+	}
+	switch v {
 	case VerbAdvance:
 		return mayAdvance(spec, s)
 	case VerbApprove:
@@ -95,6 +101,9 @@ func (s State) obey(spec *Spec, c Command) (State, []Action) {
 		return s, []Action{{ActionHold}}
 	case VerbResume:
 		s.Phase, s.Why = PhaseRunning, why
+		if s.Steady {
+			s.restartSteady()
+		}
 		return s, []Action{{ActionResume}}
 	case VerbAdvance:
 		s, actions := s.advance(spec)

@@ -30,6 +30,9 @@ func (s *State) stopped(spec *Spec, iv *outcome.Interval) (result Result, why st
 // spent says how an experiment ends that has found nothing: a fault is not kept up for longer
 // than it teaches something.
 func (s *State) spent(spec *Spec, iv *outcome.Interval) (Result, string) {
+	if s.Control.Injected > 0 {
+		return ResultAborted, s.controlHitSentence()
+	}
 	if s.Treatment.Units >= spec.MaxUnits {
 		return ResultInconclusive, s.spentSentence(spec)
 	}
@@ -45,14 +48,18 @@ func (s *State) spent(spec *Spec, iv *outcome.Interval) (Result, string) {
 	return "", ""
 }
 
+// catastropheControl is the largest bad share of the control's requests at which the treatment
+// alone can be at fault.
+const catastropheControl = 0.25
+
 // catastrophe needs no statistics: most of the treatment's requests fail and the control's do
 // not. An incident that hits both arms is no catastrophe of the treatment.
 func (s *State) catastrophe(spec *Spec, iv *outcome.Interval) (why string, blamed []string, ok bool) {
-	const minRequests, most, few = 20, 0.5, 0.25
+	const minRequests, most = 20, 0.5
 	if iv.Treatment.Requests < minRequests || !iv.Treatment.Consistent() || share(iv.Treatment.Bad, iv.Treatment.Requests) <= most {
 		return "", nil, false
 	}
-	if iv.Control.Requests > 0 && share(iv.Control.Bad, iv.Control.Requests) > few {
+	if iv.Control.Requests > 0 && share(iv.Control.Bad, iv.Control.Requests) > catastropheControl {
 		return "", nil, false
 	}
 	name := string(MetricErrors)
@@ -113,10 +120,18 @@ func (s *State) mayEnd(spec *Spec, alarm bool) bool {
 }
 
 func (s *State) pastDeadline(spec *Spec) bool {
-	if spec.Goal == GoalSurvive && s.UpdatedAt.Sub(s.StartedAt) >= time.Duration(spec.Deadline) {
+	if spec.Goal == GoalSurvive && s.UpdatedAt.Sub(s.began()) >= time.Duration(spec.Deadline) {
 		return true // a fault is bounded by the clock too, observed or not
 	}
 	return s.Elapsed >= spec.Deadline
+}
+
+// began is when the trial began to try something: an experiment when its fault was put on.
+func (s *State) began() time.Time {
+	if s.InjectedAt.IsZero() {
+		return s.StartedAt
+	}
+	return s.InjectedAt
 }
 
 func (s State) deadline(spec *Spec) (State, []Action) {
@@ -139,22 +154,33 @@ func (s *State) stepDone(spec *Spec) bool {
 	if !s.allTold(spec) || s.StepElapsed < step.MinTime || s.units(spec) < step.MinUnits {
 		return false
 	}
+	if spec.Goal == GoalSurvive && s.Step == len(spec.Steps)-1 {
+		if _, untried := s.untried(spec); untried {
+			return false
+		}
+	}
 	return !step.RequireSafe || s.allSafe(spec)
 }
 
 // allTold reports whether every guardrail that counts had something to say in this step, and
 // lately: in this very interval or, as it comes less often, in a pull that is not too old.
 func (s *State) allTold(spec *Spec) bool {
+	_, untold := s.untold(spec)
+	return !untold
+}
+
+// untold gives a guardrail that counts and had nothing to say.
+func (s *State) untold(spec *Spec) (int, bool) {
 	for i := range s.Guardrails {
 		g, st := &spec.Guardrails[i], &s.Guardrails[i]
 		if g.Mode == ModeShadow {
 			continue
 		}
 		if st.StepTold == 0 || g.Prometheus == nil && st.NoData > 0 || st.silent(spec, g) {
-			return false
+			return i, true
 		}
 	}
-	return true
+	return 0, false
 }
 
 // units is the exposure a step has to reach: units first seen in it, or, once the whole audience
@@ -203,6 +229,21 @@ func (s *State) alarmed(spec *Spec) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Alarmed names a guardrail that is not shadow and alarms, or whose service level is broken, in a
+// trial that has not ended: that something is wrong, whoever is at fault.
+func (s *State) Alarmed(spec Spec) (guardrail string, ok bool) {
+	if s.Ended() {
+		return "", false
+	}
+	if i, ok := s.alarmed(&spec); ok {
+		return spec.Guardrails[i].Name, true
+	}
+	if i, ok := s.sloOfBoth(&spec); ok {
+		return spec.Guardrails[i].Name, true
+	}
+	return "", false
 }
 
 func share(bad, of uint64) float64 {

@@ -19,6 +19,7 @@ func armOf(requests, bad uint64) outcome.Arm {
 }
 
 func pair(treatment, control outcome.Arm) outcome.Interval {
+	treatment.Injected = treatment.Requests / 2 // looked at by experiments only
 	return outcome.Interval{Treatment: treatment, Control: control}
 }
 
@@ -34,11 +35,20 @@ var (
 	tooMany = pair(armOf(3_000, 6), armOf(3_000, 6))
 )
 
+// faulty gives the first state of an attempt; of an experiment the one in which its fault is on.
+func faulty(spec Spec) State {
+	s := Start(spec, 1, day0)
+	if s.Steady {
+		s, _ = s.inject(&spec)
+	}
+	return s
+}
+
 // feed brings intervals one after the other and gives the last actions.
 func feed(spec Spec, s State, list ...outcome.Interval) (State, []Action) {
 	var actions []Action
 	for _, iv := range list {
-		iv.Seq, iv.Step = s.Seq+1, s.Step
+		iv.Seq, iv.Step, iv.Steady = s.Seq+1, s.Step, s.Steady
 		iv.From, iv.To = s.UpdatedAt, s.UpdatedAt.Add(time.Duration(spec.Interval))
 		s, actions = Next(spec, s, IntervalClosed{iv})
 	}
@@ -132,7 +142,7 @@ func TestOrderOfDecisions(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := Start(test.spec, 1, day0)
+			s := faulty(test.spec)
 			if test.given != nil {
 				test.given(&s)
 			}
@@ -165,12 +175,12 @@ func TestCommands(t *testing.T) {
 		{"promote", ordered(), running, VerbPromote, PhaseWatching, []Action{{ActionPromote}}, ""},
 		{"abort", ordered(), running, VerbAbort, PhaseEnded, []Action{{ActionEnd}}, ""},
 		{"abort a promoted one", ordered(), watching, VerbAbort, PhaseEnded, []Action{{ActionDemote}, {ActionEnd}}, ""},
-		{"abort an experiment", experiment(), Start(experiment(), 1, day0), VerbAbort, PhaseEnded, []Action{{ActionEnd}}, ""},
+		{"abort an experiment", experiment(), faulty(experiment()), VerbAbort, PhaseEnded, []Action{{ActionEnd}}, ""},
 		{"resume a running one", ordered(), running, VerbResume, PhaseRunning, nil, "not paused"},
 		{"pause a promoted one", ordered(), watching, VerbPause, PhaseWatching, nil, "abort takes the promotion back"},
 		{"advance beyond the end", ordered(), last, VerbAdvance, PhaseRunning, nil, "promote gives everybody"},
-		{"advance an experiment", experiment(), Start(experiment(), 1, day0), VerbAdvance, PhaseRunning, nil, "abort stops it"},
-		{"promote a fault", experiment(), Start(experiment(), 1, day0), VerbPromote, PhaseRunning, nil, "never promoted"},
+		{"advance an experiment", experiment(), faulty(experiment()), VerbAdvance, PhaseRunning, nil, "abort stops it"},
+		{"promote a fault", experiment(), faulty(experiment()), VerbPromote, PhaseRunning, nil, "never promoted"},
 		{"unknown", ordered(), running, "dance", PhaseRunning, nil, "use pause, resume"},
 		{"ended", ordered(), with(func(s *State) { s.Phase = PhaseEnded }), VerbPause, PhaseEnded, nil, "is over"},
 	}

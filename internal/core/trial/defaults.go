@@ -19,6 +19,7 @@ const (
 	DefaultThroughput   = 0.05 // a treatment may lose 5 % of its traffic
 	DefaultMinTime      = Duration(5 * time.Minute)
 	DefaultMinUnits     = 100
+	DefaultSteadyTime   = Duration(30 * time.Second)
 
 	half = flag.TotalWeight / 2
 )
@@ -67,6 +68,8 @@ func Normalize(s Spec) Spec {
 		setDefault(&s.OnWatch, WatchNotify)
 	case GoalCalibrate:
 		setDefault(&s.Deadline, DefaultCalibration)
+	case GoalSurvive:
+		setDefault(&s.SteadyTime, max(DefaultSteadyTime, 2*s.Interval))
 	}
 	if s.Cohorts != nil {
 		s.normalCohorts()

@@ -47,14 +47,14 @@ func newShop(seed uint64, rate float64) *shop {
 func (w *shop) run(spec Spec) State {
 	s, lag := Start(spec, 1, day0), shopLag
 	for !s.Ended() && s.Seq < 200 {
-		iv := outcome.Interval{Seq: s.Seq + 1, Step: s.Step, From: s.UpdatedAt, To: s.UpdatedAt.Add(time.Duration(spec.Interval))}
+		iv := outcome.Interval{Seq: s.Seq + 1, Step: s.Step, Steady: s.Steady, From: s.UpdatedAt, To: s.UpdatedAt.Add(time.Duration(spec.Interval))}
 		w.fill(spec, s, &iv)
 		if lag > 0 {
 			lag--
 			iv.Treatment, iv.Control = outcome.Arm{}, outcome.Arm{}
 		}
 		step := s.Step
-		if s, _ = Next(spec, s, IntervalClosed{iv}); s.Step != step {
+		if s, _ = Next(spec, s, IntervalClosed{iv}); s.Step != step || s.Steady != iv.Steady {
 			lag = shopLag
 		}
 	}
@@ -76,7 +76,8 @@ func (w *shop) fill(spec Spec, s State, iv *outcome.Interval) {
 		treated := u.bucket < treatment
 		arm := &iv.Control
 		if treated {
-			arm = &iv.Treatment
+			arm, treated = &iv.Treatment, !s.Steady
+			arm.Injected += one(treated && spec.Goal == GoalSurvive)
 		} else if u.bucket < flag.TotalWeight-control {
 			continue
 		}
@@ -147,7 +148,7 @@ func badPlan() Spec {
 
 func chaosPlan() Spec {
 	return chaos(func(s *Spec) {
-		s.Interval, s.Deadline, s.MaxUnits = seconds(1), seconds(45), 800
+		s.Interval, s.Deadline, s.MaxUnits, s.SteadyTime = seconds(1), seconds(45), 800, seconds(5)
 		s.Steps = []Step{{Share: 20_000, MinTime: seconds(6), MinUnits: 50}}
 		s.Guardrails = []Guardrail{
 			{Metric: MetricErrors, Mode: ModeEnforce, Absolute: 0.08},
@@ -188,7 +189,7 @@ func TestDemoPlansEndAsTheyShould(t *testing.T) {
 				if !s.PromotedAt.IsZero() {
 					end = s.PromotedAt
 				}
-				took = append(took, end.Sub(s.StartedAt).Seconds())
+				took = append(took, end.Sub(s.began()).Seconds()) // an experiment since its fault is on
 				if s.Result != test.want || took[len(took)-1] > test.within {
 					t.Errorf("seed %d: %q after %.0f s, want %q within %.0f s: %s", seed, s.Result, took[len(took)-1], test.want, test.within, s.Why)
 				}

@@ -49,31 +49,40 @@ const (
 // A person's command is obeyed in every phase but ended. An interval is weighed in this order, and
 // the first that applies decides:
 //
-//  0. It was weighed before (Seq), or is of another step: nothing changes.
+//  0. It was weighed before (Seq), or is of another step or of the phase before the fault: nothing
+//     changes.
 //  1. Watching: a catastrophe takes the promotion back; a service level or a share of the control's
 //     history exceeded alarms, or takes it back ([Spec.OnWatch]); the watch over: promoted.
 //  2. Calibrating: the deadline ends it quiet or noisy (inconclusive without data); silence holds.
 //     Nothing else.
-//  3. Catastrophe: at least 20 requests of the treatment, over half of them bad, and the control
+//  3. Before the fault of an experiment (steady): a call that was hit, a wrong sample ratio or an
+//     alarm → aborted; paused past the deadline → aborted. Once everything has looked well for
+//     SteadyTime (data in every guardrail that is not shadow, no service level exceeded, at most a
+//     quarter of the control's requests bad) the fault is on and evidence starts anew; if that does
+//     not come about in twice the time, or in the time after which a guardrail counts as silent if
+//     that is longer → aborted. Nothing else.
+//  4. Catastrophe: at least 20 requests of the treatment, over half of them bad, and the control
 //     silent or at most a quarter bad → rolled back, without statistics.
-//  4. Harm: the weighted mean of the e-values of the enforced guardrails reaches 1/Alpha → rolled
+//  5. Harm: the weighted mean of the e-values of the enforced guardrails reaches 1/Alpha → rolled
 //     back, blame by closed testing.
-//  5. Service level exceeded, sample ratio as assigned: enforced and the e-value for any harm at
+//  6. Service level exceeded, sample ratio as assigned: enforced and the e-value for any harm at
 //     least 3 → rolled back.
-//  6. Experiments only: MaxUnits reached → inconclusive; blind, or the service level exceeded in
-//     both arms → aborted; paused past the deadline → inconclusive.
-//  7. Paused: nothing more.
-//  8. Blind (sample ratio wrong, or a guardrail that is not shadow silent) → hold; past the
+//  7. Experiments only: a call of the control was hit → aborted; MaxUnits reached → inconclusive;
+//     blind, or the service level exceeded in both arms → aborted; paused past the deadline →
+//     inconclusive.
+//  8. Paused: nothing more.
+//  9. Blind (sample ratio wrong, or a guardrail that is not shadow silent) → hold; past the
 //     deadline with policy rollback → rolled back.
-//  9. Service level exceeded in both arms → hold.
-//  10. Step done (minimum time and units, data of this step in every guardrail that is not shadow,
-//     no alarm; where safety is required each of them proven safe) → next step, or promote /
-//     survived. With an approval gate that nobody has opened → hold.
-//  11. Deadline → hold / promote / rollback; experiments → inconclusive. It promotes only with
+//  10. Service level exceeded in both arms → hold.
+//  11. Step done (minimum time and units, data of this step in every guardrail that is not shadow,
+//     no alarm; where safety is required each of them proven safe; for survived so many calls hit
+//     that the enforced ones could have failed) → next step, or promote / survived. With an
+//     approval gate that nobody has opened → hold.
+//  12. Deadline → hold / promote / rollback; experiments → inconclusive. It promotes only with
 //     data, without an alarm and without a closed approval gate ahead.
-//  12. Alarm: a guardrail that is not shadow looks worse at all at HoldAlpha, or harmful, and is
+//  13. Alarm: a guardrail that is not shadow looks worse at all at HoldAlpha, or harmful, and is
 //     not proven safe → hold.
-//  13. Otherwise go on.
+//  14. Otherwise go on.
 func Next(spec Spec, s State, e Event) (State, []Action) {
 	if s.Ended() {
 		return s, nil
@@ -82,7 +91,7 @@ func Next(spec Spec, s State, e Event) (State, []Action) {
 	case Command:
 		return s.clone().obey(&spec, e)
 	case IntervalClosed:
-		if e.Interval.Seq <= s.Seq || e.Interval.Step != s.Step {
+		if e.Interval.Seq <= s.Seq || e.Interval.Step != s.Step || e.Interval.Steady != s.Steady {
 			return s, nil
 		}
 		next := s.clone()
@@ -99,6 +108,8 @@ func (s State) weigh(spec *Spec, iv *outcome.Interval) (State, []Action) {
 		return s.watch(spec, iv)
 	case spec.Goal == GoalCalibrate:
 		return s.calibrate(spec, iv)
+	case s.Steady:
+		return s.steady(spec, iv)
 	}
 	if result, why, blamed := s.stopped(spec, iv); result != "" {
 		s.Blamed = blamed
@@ -120,6 +131,9 @@ func (s *State) count(spec *Spec, iv *outcome.Interval) {
 	s.StepUnits += iv.Treatment.NewUnits
 	if len(iv.Exemplars) > 0 {
 		s.Exemplars = outcome.AddExemplars(s.Exemplars, iv.Exemplars...)
+	}
+	if len(iv.Injections) > 0 {
+		s.Injections = outcome.AddInjections(s.Injections, iv.Injections...)
 	}
 	told := s.addEvidence(spec, iv)
 	if s.Phase == PhaseWatching {
@@ -173,10 +187,7 @@ func (s State) advance(spec *Spec) (State, []Action) {
 	if s.Step < len(spec.Steps)-1 {
 		s.Phase = PhaseRunning
 		s.Step++
-		s.StepStartedAt, s.StepUnits, s.StepElapsed, s.Approved = s.UpdatedAt, 0, 0, false
-		for i := range s.Guardrails {
-			s.Guardrails[i].StepTold = 0
-		}
+		s.beginStep()
 		s.Why = s.stepSentence(spec)
 		return s, []Action{{ActionStep}}
 	}
@@ -184,6 +195,14 @@ func (s State) advance(spec *Spec) (State, []Action) {
 		return s.end(ResultSurvived, s.survivedSentence())
 	}
 	return s.promote(spec, s.promotedSentence(spec))
+}
+
+// beginStep starts the counts of a step.
+func (s *State) beginStep() {
+	s.StepStartedAt, s.StepUnits, s.StepElapsed, s.Approved = s.UpdatedAt, 0, 0, false
+	for i := range s.Guardrails {
+		s.Guardrails[i].StepTold = 0
+	}
 }
 
 func (s State) promote(spec *Spec, why string) (State, []Action) {

@@ -19,6 +19,9 @@ func TestNextKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := drawSpec(t)
 		s := Start(spec, 1, day0)
+		if rapid.Bool().Draw(t, "fault on") {
+			s = faulty(spec)
+		}
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			before, _ := json.Marshal(s)
 			event := drawEvent(t, s)
@@ -57,7 +60,7 @@ func drawEvent(t *rapid.T, s State) Event {
 	if verb := rapid.SampledFrom([]Verb{"", "", "", "", "", "", VerbPause, VerbResume, VerbAdvance, VerbPromote, VerbAbort, VerbApprove, "dance"}).Draw(t, "verb"); verb != "" {
 		return Command{Verb: verb, Actor: "ana", At: at}
 	}
-	iv := outcome.Interval{Seq: s.Seq + 1, Step: s.Step, From: s.UpdatedAt, To: at, Treatment: drawArm(t, "t"), Control: drawArm(t, "c")}
+	iv := outcome.Interval{Seq: s.Seq + 1, Step: s.Step, Steady: s.Steady, From: s.UpdatedAt, To: at, Treatment: drawArm(t, "t"), Control: drawArm(t, "c")}
 	if rapid.Bool().Draw(t, "measures") {
 		iv.Treatment.Measures, iv.Control.Measures = drawMeasures(t, "t"), drawMeasures(t, "c")
 		iv.Pull = &outcome.Pull{From: s.UpdatedAt, To: at, Treatment: drawMeasures(t, "pt"), Control: drawMeasures(t, "pc")}
@@ -82,6 +85,11 @@ func drawArm(t *rapid.T, name string) outcome.Arm {
 	n := rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64Range(0, 2_000), rapid.Just(uint64(1)<<53)).Draw(t, name)
 	bad := rapid.Uint64Range(0, n).Draw(t, name+" bad")
 	a := outcome.Arm{Requests: n, Bad: bad / 8, NewUnits: n / 3, AtRiskUnits: n / 2, BadUnits: bad / 16}
+	if name == "t" {
+		a.Injected = rapid.SampledFrom([]uint64{0, 0, 3, n / 2}).Draw(t, "injected")
+	} else {
+		a.Injected = rapid.SampledFrom([]uint64{0, 0, 0, 0, 0, 0, 0, 0, 0, 1}).Draw(t, "control injected")
+	}
 	if n > 0 {
 		a.Latency = outcome.Histogram{Offset: rapid.Int32Range(-300, 0).Draw(t, name+" offset"), Counts: []uint64{n - bad, bad}, Sum: float64(n)}
 	}

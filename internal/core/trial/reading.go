@@ -133,12 +133,15 @@ func (r *reading) flows(spec *Spec) bool {
 }
 
 // silent reports whether the guardrail has heard nothing for longer than telemetry may take.
-func (s *GuardrailState) silent(spec *Spec, g *Guardrail) bool {
+func (s *GuardrailState) silent(spec *Spec, g *Guardrail) bool { return s.NoData >= g.silence(spec) }
+
+// silence is after how many intervals without a word the guardrail counts as silent.
+func (g *Guardrail) silence(spec *Spec) int {
 	intervals, limit := noDataIntervals, noDataTime
 	if g.Prometheus != nil {
 		intervals, limit = noPullIntervals, noPullTime
 	}
-	return s.NoData >= max(intervals, int(math.Ceil(float64(limit)/float64(max(spec.Interval, 1)))))
+	return max(intervals, int(math.Ceil(float64(limit)/float64(max(spec.Interval, 1)))))
 }
 
 // A guardrail may be silent for this long before the trial holds: whichever is more. Counters

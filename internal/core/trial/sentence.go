@@ -12,6 +12,9 @@ import (
 // The sentences a person reads. Each says what is, why, and what comes next.
 
 func (s *State) sentence(spec *Spec) string {
+	if s.Steady {
+		return s.steadyLead(spec) + " Waiting for the first outcomes."
+	}
 	where := s.lead(spec, "Running")
 	i := s.telling(spec)
 	if i < 0 || s.Seq == 0 || s.NoData == s.Seq {
@@ -73,7 +76,13 @@ func (s *State) nextSentence(spec *Spec) string {
 		longest, known = max(longest, left), known && ok
 	}
 	text := "Not yet proven safe: " + strings.Join(waiting, ", ") + "."
+	untried, tooFew := "", false
+	if spec.Goal == GoalSurvive {
+		untried, tooFew = s.untried(spec)
+	}
 	switch {
+	case len(waiting) == 0 && tooFew:
+		return untried
 	case len(waiting) == 0:
 		return "Waiting for outcomes of this step."
 	case known:
@@ -83,7 +92,7 @@ func (s *State) nextSentence(spec *Spec) string {
 }
 
 func (s *State) stepSentence(spec *Spec) string {
-	return fmt.Sprintf("Up to %s: no guardrail is harmed after %s and %s.", s.place(spec), span(s.UpdatedAt.Sub(s.StartedAt)), counted(s.Treatment.Units, "user"))
+	return fmt.Sprintf("Up to %s: no guardrail is harmed after %s and %s.", s.place(spec), span(s.UpdatedAt.Sub(s.began())), counted(s.Treatment.Units, "user"))
 }
 
 func (s *State) promotedSentence(spec *Spec) string {
@@ -131,7 +140,7 @@ func (g *Guardrail) worse(c Count) float64 {
 }
 
 func (s *State) survivedSentence() string {
-	return "Survived: with the fault on for " + s.exposure() + ", every guardrail is proven within its tolerance."
+	return "Survived: with the fault on for " + s.exposure() + ", where it hit " + counted(s.Treatment.Injected, "call") + ", every guardrail is proven within its tolerance."
 }
 
 func (s *State) harmSentence(spec *Spec, blamed []string) string {
@@ -190,7 +199,11 @@ func (s *State) sloText(spec *Spec, i int, c Count) string {
 }
 
 func (s *State) spentSentence(spec *Spec) string {
-	return fmt.Sprintf("Stopped undecided: the fault reached %d users, the cap is %d. Raise maxUnits to learn more.", s.Treatment.Units, spec.MaxUnits)
+	text := fmt.Sprintf("Stopped undecided: the fault reached %d users, the cap is %d.", s.Treatment.Units, spec.MaxUnits)
+	if why, ok := s.untried(spec); ok {
+		return text + " " + why
+	}
+	return text + " Raise maxUnits to learn more."
 }
 
 func (s *State) sampleSentence() string {
@@ -250,7 +263,11 @@ func (s *State) approvalSentence(spec *Spec) string {
 }
 
 func (s *State) deadlineSentence(spec *Spec) string {
-	return fmt.Sprintf("The deadline of %s has passed without proof either way.", spec.Deadline)
+	text := fmt.Sprintf("The deadline of %s has passed without proof either way.", spec.Deadline)
+	if why, ok := s.untried(spec); ok && spec.Goal == GoalSurvive {
+		return text + " " + why
+	}
+	return text
 }
 
 func (s *State) quietSentence(spec *Spec) string {

@@ -34,7 +34,7 @@ func newWorld(seed uint64) *world {
 
 // interval draws one interval under the shares of the trial's state. A user's id is its bucket.
 func (w *world) interval(spec Spec, s State, to time.Time) outcome.Interval {
-	iv := outcome.Interval{Seq: s.Seq + 1, Step: s.Step, From: s.UpdatedAt, To: to}
+	iv := outcome.Interval{Seq: s.Seq + 1, Step: s.Step, Steady: s.Steady, From: s.UpdatedAt, To: to}
 	active := map[int]bool{}
 	var t, c flag.Weight
 	for _, stratum := range spec.strata(s) {
@@ -48,7 +48,10 @@ func (w *world) interval(spec Spec, s State, to time.Time) outcome.Interval {
 		arm, treated := &iv.Control, false
 		switch {
 		case bucket < t:
-			arm, treated = &iv.Treatment, true
+			arm, treated = &iv.Treatment, !s.Steady
+			if treated && spec.Goal == GoalSurvive {
+				arm.Injected++
+			}
 		case bucket < flag.TotalWeight-c:
 			continue
 		}

@@ -47,7 +47,7 @@ func TestServiceLevel(t *testing.T) {
 			if err := test.spec.Validate(testSet()); err != nil {
 				t.Fatal(err)
 			}
-			s := Start(test.spec, 1, day0)
+			s := faulty(test.spec)
 			if test.given != nil {
 				test.given(&s)
 			}

@@ -8,7 +8,7 @@ import (
 
 // Rules is the version of the arithmetic and of the decisions. It grows with every change after
 // which the same intervals may give another state, so that a replay can say so.
-const Rules = 3
+const Rules = 4
 
 // maxRetry bounds how often the level of a retry is halved.
 const maxRetry = 30
@@ -32,6 +32,9 @@ func start(spec Spec, attempt, retry int, at time.Time) State {
 		Retry: retry, PromoteAlpha: math.Ldexp(spec.PromoteAlpha, -min(retry, maxRetry)),
 		StartedAt: at, StepStartedAt: at, UpdatedAt: at,
 		Guardrails: make([]GuardrailState, len(spec.Guardrails)),
+	}
+	if spec.Goal == GoalSurvive {
+		s.Phase, s.Steady = PhaseSteady, true
 	}
 	for i := range spec.Guardrails {
 		s.Guardrails[i] = newGuardrail(&spec, &spec.Guardrails[i])

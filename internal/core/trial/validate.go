@@ -45,6 +45,9 @@ func (spec Spec) Validate(set flag.Set) error {
 	case GoalCalibrate:
 		c.calibrate(&spec)
 	}
+	if spec.SteadyTime != 0 && spec.Goal != GoalSurvive {
+		c.Add("/steadyTime", "only a chaos experiment has a time before its fault: leave out steadyTime")
+	}
 	return c.Err()
 }
 
@@ -246,6 +249,9 @@ func (c *checker) survive(spec Spec) {
 	}
 	if spec.Deadline > maxSurvive {
 		c.Add("/deadline", "a chaos experiment runs at most %s, this one %s", maxSurvive, spec.Deadline)
+	}
+	if spec.SteadyTime < 2*spec.Interval || spec.SteadyTime > maxSurvive {
+		c.Add("/steadyTime", "steadyTime %s is not within two intervals (%s) and %s", spec.SteadyTime, 2*spec.Interval, maxSurvive)
 	}
 	for i, step := range spec.Steps {
 		if step.Share > half {

@@ -46,8 +46,8 @@ func newRig(t reporter, l cohorts.Limits, entries ...control.TrialEntry) *rig {
 }
 
 func (r *rig) close(e control.TrialEntry) (treatment, control outcome.Arm) {
-	treatment, control, _ = r.open.Close(e.Spec.Name, e.State.Version(e.Spec))
-	return treatment, control
+	iv := r.open.Close(e.Spec.Name, e.State.Version(e.Spec))
+	return iv.Treatment, iv.Control
 }
 
 // versions compares v2 with v1 of the shop.

@@ -35,7 +35,8 @@ func TestSpans(t *testing.T) {
 	r.AddSpans([]cohorts.Span{span("v2", 1, 10), span("v1", 7, 20, func(s *traces.Span) {
 		s.Attributes = []traces.Attribute{{Key: "http.response.status_code", Value: traces.IntValue(502)}}
 	})}) // one comes again
-	treatment, ctl, exemplars := r.open.Close("shop", e.State.Version(e.Spec))
+	iv := r.open.Close("shop", e.State.Version(e.Spec))
+	treatment, ctl, exemplars := iv.Treatment, iv.Control, iv.Exemplars
 	if treatment.Requests != 2 || treatment.Bad != 1 || ctl.Requests != 2 || ctl.Bad != 1 {
 		t.Errorf("treatment %d/%d, control %d/%d", treatment.Bad, treatment.Requests, ctl.Bad, ctl.Requests)
 	}

@@ -82,7 +82,7 @@ func (s *Service) readChange(ctx context.Context, revision int64) (Change, error
 }
 
 // hidden are the kinds of entity that have secrets in the log, with what everybody may see of them.
-var hidden = map[EntityKind]func(json.RawMessage) json.RawMessage{KindToken: withoutHash, KindWebhook: withoutSecrets}
+var hidden = map[EntityKind]func(json.RawMessage) json.RawMessage{KindToken: withoutHash, KindWebhook: withoutSecrets, KindTrial: withoutSecret}
 
 // presentable gives c as everybody may see it.
 func presentable(c Change) Change {

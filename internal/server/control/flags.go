@@ -121,7 +121,7 @@ func valueOf(f flag.Flag, variant string) []byte {
 }
 
 // checkValues checks the values of a flag's variants beyond their type: by the flag's schema, and
-// faults and policies with the code that carries them out.
+// faults and policies with the code that carries them out. No rule serves a fault.
 func checkValues(f flag.Flag) error {
 	problems := &flag.Problems{Subject: fmt.Sprintf("flag %q", f.Key)}
 	problems.Merge("", definition.CheckSchema(f))
@@ -136,5 +136,6 @@ func checkValues(f flag.Flag) error {
 			problems.Merge(at, err)
 		}
 	}
+	checkServes(f, problems)
 	return problems.Err()
 }

@@ -62,11 +62,11 @@ var (
 		value:   func(e LayerEntry) flag.Layer { return e.Layer },
 		revised: func(e LayerEntry) int64 { return e.Revision },
 	}
-	trials = &collection[Trial, TrialEntry]{
-		kind: KindTrial, read: strictly[Trial], key: func(t Trial) string { return t.Spec.Name },
+	trials = &collection[trialRecord, TrialEntry]{
+		kind: KindTrial, read: strictly[trialRecord], key: func(t trialRecord) string { return t.Spec.Name },
 		in:      func(p *projection) map[string]TrialEntry { return p.trials },
-		entry:   func(t Trial, revision int64) TrialEntry { return TrialEntry{t, revision} },
-		value:   func(e TrialEntry) Trial { return e.Trial },
+		entry:   func(t trialRecord, revision int64) TrialEntry { return TrialEntry{t.Trial, revision, t.Secret} },
+		value:   func(e TrialEntry) trialRecord { return trialRecord{e.Trial, e.secret} },
 		revised: func(e TrialEntry) int64 { return e.Revision },
 	}
 	schedules = &collection[Schedule, ScheduleEntry]{

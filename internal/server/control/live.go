@@ -26,8 +26,10 @@ type liveTrial struct {
 	state    trial.State
 }
 
-// newest gives the entry with its newest known state. The caller holds s.mu.
+// newest gives the entry with its newest known state, as everybody may see it. The caller holds
+// s.mu.
 func (s *Service) newest(entry TrialEntry) TrialEntry {
+	entry.secret = ""
 	l, ok := s.live[entry.Spec.Name]
 	if ok && l.revision == entry.Revision && l.state.Seq > entry.State.Seq {
 		entry.State = l.state

@@ -117,7 +117,7 @@ func (p *projection) visible(e entity) (v visible) {
 		if !ok {
 			break
 		}
-		if a, ok := entry.Spec.Allocation(entry.State); ok {
+		if a, ok := entry.allocation(); ok {
 			v.allocation = &a
 		}
 	}
@@ -174,7 +174,7 @@ func (p *projection) snapshot(environment string) flag.Set {
 		set.Layers = append(set.Layers, entry.Layer)
 	}
 	for _, entry := range p.trials {
-		if a, ok := entry.Spec.Allocation(entry.State); ok {
+		if a, ok := entry.allocation(); ok {
 			set.Allocations = append(set.Allocations, a)
 		}
 	}

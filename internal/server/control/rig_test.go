@@ -152,7 +152,7 @@ func chaos(name, f string) trial.Spec {
 // quiet is an interval in which nothing happens that would decide anything.
 func quiet(s trial.State) outcome.Interval {
 	arm := outcome.Arm{Requests: 30, NewUnits: 3, AtRiskUnits: 3, Latency: outcome.Histogram{Offset: -140, Counts: []uint64{30}, Sum: 1.5}}
-	return outcome.Interval{Seq: s.Seq + 1, Step: s.Step, From: s.UpdatedAt, To: s.UpdatedAt.Add(15 * time.Second), Treatment: arm, Control: arm}
+	return outcome.Interval{Seq: s.Seq + 1, Step: s.Step, Steady: s.Steady, From: s.UpdatedAt, To: s.UpdatedAt.Add(15 * time.Second), Treatment: arm, Control: arm}
 }
 
 // disaster is an interval in which the treatment fails.

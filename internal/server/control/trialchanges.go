@@ -84,14 +84,16 @@ func (s *Service) trialChange(ctx context.Context, c Change, first, limit int) (
 }
 
 func (s *Service) trialStep(ctx context.Context, op Op, revision int64) (step TrialStep, err error) {
-	if step.After, err = trials.read(op.Value); err != nil {
+	is, err := trials.read(op.Value)
+	if err != nil {
 		return step, err
 	}
+	step.After = is.Trial
 	before, err := s.valueBefore(ctx, entity{KindTrial, op.Key}, revision)
 	if err != nil || before.Value == nil {
 		return step, err
 	}
 	was, err := trials.read(before.Value)
-	step.Before = &was
+	step.Before = &was.Trial
 	return step, err
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,6 +24,8 @@ type Trial struct {
 type TrialEntry struct {
 	Trial
 	Revision int64 `json:"revision"`
+
+	secret string // of an experiment; only in the projection
 }
 
 // ListTrials gives a page of the trials, sorted by name, ended ones included.
@@ -40,7 +43,11 @@ func (s *Service) ListTrials(p Page) (items []TrialEntry, next string) {
 func (s *Service) ActiveTrials() []TrialEntry {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var active []TrialEntry
+	return s.running()
+}
+
+// running is ActiveTrials for callers that hold s.mu.
+func (s *Service) running() (active []TrialEntry) {
 	for _, entry := range s.state.trials {
 		if !entry.State.Ended() {
 			active = append(active, s.newest(entry))
@@ -66,8 +73,10 @@ func (s *Service) GetTrial(name string) (TrialEntry, error) {
 //
 // Errors: CodeInvalid with the places, CodeNotFound for the flag, CodeExists if the trial has
 // not ended, CodePrecondition if another trial runs on the flag, the flag is disabled, a rule of
-// the flag leaves nobody to try it on, (goal survive) another survive trial runs, or a guardrail
-// asks for a source of metrics that is not there.
+// the flag leaves nobody to try it on, a guardrail asks for a source of metrics that is not there,
+// or it and what runs would explain each other: two experiments, an experiment and a rollout of the
+// same dependency's policy, an experiment while a rollout alarms. An experiment is also refused
+// while the lever is off, or if its point is unknown or had no call in the last 5 minutes.
 func (s *Service) StartTrial(ctx context.Context, spec trial.Spec, o WriteOptions) (TrialEntry, error) {
 	if err := s.checkStart(ctx, spec); err != nil {
 		return TrialEntry{}, err
@@ -97,8 +106,15 @@ func (s *Service) planStart(p *projection, spec trial.Spec) (Op, Trial, error) {
 	if err := p.mayStart(spec, s.view.Set); err != nil {
 		return Op{}, Trial{}, err
 	}
+	if err := cmp.Or(p.mayRunBeside(spec, s.running()), s.mayInject(p, spec)); err != nil {
+		return Op{}, Trial{}, err
+	}
+	secret, err := newExperimentSecret(spec, s.cfg.Random)
+	if err != nil {
+		return Op{}, Trial{}, err
+	}
 	started := Trial{Spec: spec, State: trial.Restart(spec, before.Spec, before.State, s.now())}
-	op, err := setOp(KindTrial, spec.Name, started)
+	op, err := setOp(KindTrial, spec.Name, trialRecord{Trial: started, Secret: secret})
 	return op, started, err
 }
 
@@ -136,15 +152,6 @@ func (p *projection) mayStart(spec trial.Spec, set *flag.Set) error {
 	if err := spec.Validate(*set); err != nil {
 		return asInvalid(err)
 	}
-	for name, other := range p.trials {
-		switch {
-		case other.State.Ended():
-		case other.Spec.Flag == spec.Flag:
-			return precondition("trial %q: trial %q runs on flag %q: wait for its end, or abort it", spec.Name, name, spec.Flag)
-		case spec.Goal == trial.GoalSurvive && other.Spec.Goal == trial.GoalSurvive:
-			return precondition("trial %q: chaos experiment %q is running, and two at a time would explain nothing: wait for its end, or abort it", spec.Name, name)
-		}
-	}
 	if n := catchAll(f.Flag); n > 0 {
 		return precondition("trial %q: rule %d of flag %q decides for everybody, so the trial would reach nobody: remove that rule first", spec.Name, n, spec.Flag)
 	}
@@ -157,7 +164,7 @@ func (p *projection) mayStart(spec trial.Spec, set *flag.Set) error {
 // validAllocation checks what evaluators would get of the trial, with their own code.
 func (p *projection) validAllocation(spec trial.Spec, set *flag.Set) error {
 	state := trial.Start(spec, 1, time.Unix(0, 0).UTC())
-	state.Step = len(spec.Steps) - 1 // the most strata
+	state.Step, state.Steady = len(spec.Steps)-1, false // the most strata
 	a, _ := spec.Allocation(state)
 	f := p.flags[spec.Flag].Flag
 	f.Prerequisites = nil // are valid already, as the layers are
@@ -173,8 +180,8 @@ func (s *Service) putTrial(ctx context.Context, name string, o WriteOptions, w w
 	if err != nil {
 		return TrialEntry{}, err
 	}
-	t, err := stored[Trial](c, entity{KindTrial, name})
-	return TrialEntry{Trial: t, Revision: c.Revision}, err
+	t, err := stored[trialRecord](c, entity{KindTrial, name})
+	return TrialEntry{Trial: t.Trial, Revision: c.Revision}, err
 }
 
 // CommandTrial carries out a person's command: verb is pause, resume, advance, promote, approve or
@@ -211,7 +218,7 @@ func (s *Service) CommandTrial(ctx context.Context, name, verb string, o WriteOp
 
 // decide gives the ops that store a state with what its actions do to the flag, and the reason.
 func (p *projection) decide(t Trial, actions []trial.Action) (ops []Op, why string, err error) {
-	op, err := setOp(KindTrial, t.Spec.Name, t)
+	op, err := p.trialOp(t)
 	if err != nil {
 		return nil, "", err
 	}

@@ -192,9 +192,9 @@ func newBlend() *blend {
 func (*blend) Expect(_, _ string) error { return nil }
 func (*blend) Forget(string)            {}
 
-func (b *blend) Close(_, _ string) (treatment, control outcome.Arm, exemplars []outcome.Exemplar) {
+func (b *blend) Close(_, _ string) outcome.Interval {
 	b.next++
-	return b.arms[b.next%len(b.arms)], b.arms[(b.next*7+3)%len(b.arms)], nil
+	return outcome.Interval{Treatment: b.arms[b.next%len(b.arms)], Control: b.arms[(b.next*7+3)%len(b.arms)]}
 }
 
 type noEvidence struct{}

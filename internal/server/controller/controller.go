@@ -42,8 +42,9 @@ type Outcomes interface {
 	// Expect announces the version of a trial whose outcomes are wanted from now on. It fails
 	// when too many trials are open.
 	Expect(trial, version string) error
-	// Close returns what arrived for that version since the last Close, and starts anew.
-	Close(trial, version string) (treatment, control outcome.Arm, exemplars []outcome.Exemplar)
+	// Close returns what arrived for that version since the last Close, and starts anew: an interval
+	// with its arms, exemplars and injections.
+	Close(trial, version string) outcome.Interval
 	// Forget drops a trial that is over.
 	Forget(trial string)
 }
@@ -223,7 +224,7 @@ func (c *Controller) expect(entry *control.TrialEntry, now time.Duration) *openI
 		c.open[name] = o
 		c.schedule(o, entry)
 	}
-	if o.version == "" || o.step != entry.State.Step {
+	if o.version == "" || o.step != entry.State.Step || o.steady != entry.State.Steady {
 		c.collect(o, entry)
 	}
 	return o
@@ -242,7 +243,7 @@ func (c *Controller) collect(o *openInterval, entry *control.TrialEntry) {
 		o.version = ""
 		return
 	}
-	o.step, o.version = entry.State.Step, version
+	o.step, o.steady, o.version = entry.State.Step, entry.State.Steady, version
 	c.cfg.Reached(pointExpected)
 }
 

@@ -14,7 +14,8 @@ type openInterval struct {
 	trial   string
 	attempt int
 	step    int
-	version string        // of attempt and step; empty while nothing is collected
+	steady  bool          // before the fault of an experiment
+	version string        // of attempt, phase and step; empty while nothing is collected
 	from    time.Duration // when it was opened
 	base    time.Duration // when it should have been opened
 	start   time.Time     // its start as recorded: where the last one ended
@@ -47,9 +48,10 @@ func (c *Controller) schedule(o *openInterval, entry *control.TrialEntry) {
 
 // closeInterval takes what has arrived, and opens the next interval.
 func (c *Controller) closeInterval(entry *control.TrialEntry, o *openInterval, now time.Duration) {
-	t, k, exemplars := c.cfg.Outcomes.Close(o.trial, o.version)
-	o.closed = &closedInterval{Interval: outcome.Interval{Seq: entry.State.Seq + 1, Step: entry.State.Step,
-		From: o.start, To: o.start.Add(now - o.from), Treatment: t, Control: k, Exemplars: exemplars}}
+	iv := c.cfg.Outcomes.Close(o.trial, o.version)
+	iv.Seq, iv.Step, iv.Steady = entry.State.Seq+1, entry.State.Step, entry.State.Steady
+	iv.From, iv.To = o.start, o.start.Add(now-o.from)
+	o.closed = &closedInterval{Interval: iv}
 	o.from, o.base, o.start = now, now, o.closed.To
 	if now-o.due < grain {
 		o.base = o.due

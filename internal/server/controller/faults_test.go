@@ -120,9 +120,9 @@ func (w *wire) run(t *testing.T) trial.State {
 		}
 		w.deliver(i, version, at)
 		at = at.Add(15 * time.Second)
-		treatment, control, exemplars := w.to.Close("t", version)
-		s, _ = trial.Next(spec, s, trial.IntervalClosed{Interval: outcome.Interval{Seq: s.Seq + 1, Step: s.Step,
-			From: s.UpdatedAt, To: at, Treatment: treatment, Control: control, Exemplars: exemplars}})
+		iv := w.to.Close("t", version)
+		iv.Seq, iv.Step, iv.From, iv.To = s.Seq+1, s.Step, s.UpdatedAt, at
+		s, _ = trial.Next(spec, s, trial.IntervalClosed{Interval: iv})
 		if s.Ended() || s.Phase == trial.PhaseWatching {
 			break
 		}

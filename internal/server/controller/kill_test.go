@@ -315,7 +315,7 @@ type scripted struct {
 func (*scripted) Expect(_, _ string) error { return nil }
 func (*scripted) Forget(string)            {}
 
-func (s *scripted) Close(name, _ string) (treatment, control outcome.Arm, exemplars []outcome.Exemplar) {
+func (s *scripted) Close(name, _ string) (iv outcome.Interval) {
 	if s.counts == nil {
 		s.counts = map[string]int{}
 	}
@@ -323,11 +323,12 @@ func (s *scripted) Close(name, _ string) (treatment, control outcome.Arm, exempl
 	s.counts[name]++
 	i := slices.IndexFunc(scripts, func(one script) bool { return one.name == name })
 	arm := outcome.Arm{Requests: 400, NewUnits: 200, AtRiskUnits: 400}
-	treatment, control = arm, arm
-	treatment.Bad = scripts[i].bad(s.counts[name])
-	treatment.BadUnits = treatment.Bad
+	iv.Treatment, iv.Control = arm, arm
+	iv.Treatment.Bad = scripts[i].bad(s.counts[name])
+	iv.Treatment.BadUnits = iv.Treatment.Bad
 	id := fmt.Sprintf("%016x%016x", s.run, s.closed)
-	return treatment, control, []outcome.Exemplar{{TraceID: id, SpanID: id[:16], Time: time.Now().UTC().Round(0)}}
+	iv.Exemplars = []outcome.Exemplar{{TraceID: id, SpanID: id[:16], Time: time.Now().UTC().Round(0)}}
+	return iv
 }
 
 // Pull counts a request for every millisecond.

@@ -173,7 +173,7 @@ func (c *Controller) later(w *weighing, err error, now time.Duration) {
 // follows reports whether the interval can be weighed on top of a state, and numbers it anew if
 // its number is taken.
 func (iv *closedInterval) follows(entry *control.TrialEntry) bool {
-	if entry.State.Ended() || entry.State.Step != iv.Step {
+	if entry.State.Ended() || entry.State.Step != iv.Step || entry.State.Steady != iv.Steady {
 		return false
 	}
 	if iv.Seq <= entry.State.Seq {

@@ -36,12 +36,11 @@ type Accumulator struct {
 
 // open is the open interval of one trial.
 type open struct {
-	version            string
-	treatment, control outcome.Arm
-	exemplars          []outcome.Exemplar // of the treatment, newest first
-	series             map[SeriesKey]window
-	touched            uint64 // counts accepted points, the clock of "silent longest"
-	closed             uint64 // touched at the last Close
+	version string
+	counts  outcome.Interval // arms, exemplars and injections only
+	series  map[SeriesKey]window
+	touched uint64 // counts accepted points, the clock of "silent longest"
+	closed  uint64 // touched at the last Close
 }
 
 // window is what is remembered of one series.

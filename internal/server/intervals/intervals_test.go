@@ -70,8 +70,8 @@ func TestWhatIsCounted(t *testing.T) {
 			if got := a.Stats(); got != c.stats {
 				t.Errorf("stats %+v, want %+v", got, c.stats)
 			}
-			if treatment, control, _ := a.Close("t", "t.1.0"); treatment.Bad != c.want || !control.Empty() {
-				t.Errorf("treatment %+v, control %+v, want %d", treatment, control, c.want)
+			if got := a.Close("t", "t.1.0"); got.Treatment.Bad != c.want || !got.Control.Empty() {
+				t.Errorf("%+v, want %d", got, c.want)
 			}
 		})
 	}
@@ -98,7 +98,8 @@ func TestEveryPointHasItsField(t *testing.T) {
 				p.Latency, p.Count = h, 0
 			}
 			a.AddOutcomes([]Point{p})
-			treatment, control, _ := a.Close("t", "t.1.0")
+			got := a.Close("t", "t.1.0")
+			treatment, control := got.Treatment, got.Control
 			if arm == outcome.ArmControl {
 				treatment, control = control, treatment
 			}
@@ -121,7 +122,7 @@ func sameArm(a, b outcome.Arm) bool {
 // new version starts from nothing.
 func TestIntervalsAndVersions(t *testing.T) {
 	a := expecting(t, Limits{})
-	take := func(version string) uint64 { treatment, _, _ := a.Close("t", version); return treatment.Bad }
+	take := func(version string) uint64 { return a.Close("t", version).Treatment.Bad }
 	a.AddOutcomes([]Point{bad(1, 0, 10, 3)})
 	if got := take("t.1.1"); got != 0 {
 		t.Errorf("another version got %d", got)
@@ -186,11 +187,11 @@ func TestExemplars(t *testing.T) {
 			bad(100+i, 0, 10, 1, func(p *Point) { p.Arm, p.Exemplars = outcome.ArmControl, []outcome.Exemplar{exemplar(100 + i)} }),
 		})
 	}
-	_, _, got := a.Close("t", "t.1.0")
+	got := a.Close("t", "t.1.0").Exemplars
 	if want := []outcome.Exemplar{exemplar(9), exemplar(8), exemplar(7), exemplar(4), exemplar(3)}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v", got)
 	}
-	if _, _, again := a.Close("t", "t.1.0"); len(again) != 0 {
+	if again := a.Close("t", "t.1.0").Exemplars; len(again) != 0 {
 		t.Errorf("again %v", again)
 	}
 }
@@ -223,8 +224,8 @@ func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 				a.AddOutcomes(list[:n])
 				list = list[n:]
 			}
-			treatment, control, _ := a.Close("t", "t.1.0")
-			return treatment, control, a.Stats()
+			got := a.Close("t", "t.1.0")
+			return got.Treatment, got.Control, a.Stats()
 		}
 		t1, c1, s1 := sum(points)
 		t2, c2, s2 := sum(rapid.Permutation(points).Draw(t, "order"))
@@ -249,7 +250,8 @@ func TestCloseWhileAdding(t *testing.T) {
 				over = true
 			default:
 			}
-			tr, co, _ := a.Close("t", "t.1.0")
+			got := a.Close("t", "t.1.0")
+			tr, co := got.Treatment, got.Control
 			if tr.Bad != co.Bad {
 				t.Errorf("a request was torn: %d and %d", tr.Bad, co.Bad)
 			}
@@ -285,10 +287,10 @@ func TestCloserOwnsWhatItGets(t *testing.T) {
 		return bad(1, start, start+1, 0, func(p *Point) { p.Metric, p.Latency = outcome.MetricDuration, h })
 	}
 	a.AddOutcomes([]Point{duration(0)})
-	first, _, _ := a.Close("t", "t.1.0")
+	first := a.Close("t", "t.1.0").Treatment
 	a.AddOutcomes([]Point{duration(1), duration(2)})
 	first.Latency.Record(1)
-	second, _, _ := a.Close("t", "t.1.0")
+	second := a.Close("t", "t.1.0").Treatment
 	if first.Latency.Count() != 2 || second.Latency.Count() != 2 || h.Count() != 1 {
 		t.Errorf("%d, %d, %d", first.Latency.Count(), second.Latency.Count(), h.Count())
 	}

@@ -46,7 +46,7 @@ func TestMeasuresThatCannotBe(t *testing.T) {
 	} {
 		a := expecting(t, Limits{})
 		a.AddOutcomes(test.points)
-		treatment, _, _ := a.Close("t", "t.1.0")
+		treatment := a.Close("t", "t.1.0").Treatment
 		if sum := outcome.FindMeasure(treatment.Measures, "v"); a.Stats() != test.want || sum.Of != 0 || len(treatment.Measures) > 1 {
 			t.Errorf("%s: stats %+v, want %+v; counted %+v", name, a.Stats(), test.want, treatment.Measures)
 		}
@@ -64,7 +64,7 @@ func TestMeasuresAreNeverTorn(t *testing.T) {
 		want := map[string]outcome.Measure{}
 		got := map[string]outcome.Measure{}
 		collect := func() {
-			treatment, _, _ := a.Close("t", "t.1.0")
+			treatment := a.Close("t", "t.1.0").Treatment
 			for _, m := range treatment.Measures {
 				if m.Name[0] == 'v' && (m.Sum != 3*float64(m.Of) || m.SumSquares != 9*float64(m.Of)) || m.Name[0] == 'e' && m.Of != 2*m.Bad {
 					t.Fatalf("a measure was torn: %+v", m)
@@ -115,7 +115,7 @@ func TestMeasuresAreBounded(t *testing.T) {
 			a.AddOutcomes(eventPoints(i, round*10, round*10+10, outcome.Measure{Name: fmt.Sprintf("e%03d", i), Of: 2, Bad: 1}))
 		}
 	}
-	treatment, _, _ := a.Close("t", "t.1.0")
+	treatment := a.Close("t", "t.1.0").Treatment
 	last := treatment.Measures[len(treatment.Measures)-1]
 	if len(treatment.Measures) != outcome.MaxMeasures || last.Of != 4 || a.Stats().Invalid != 10 {
 		t.Errorf("%d measures, the last %+v, %+v", len(treatment.Measures), last, a.Stats())

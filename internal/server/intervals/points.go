@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/seatrial/seatrial/internal/core/outcome"
 )
@@ -41,6 +42,18 @@ type Point struct {
 // Fault names where a fault has hit: the attributes of these names, each at most 200 bytes and
 // none empty.
 type Fault struct{ Point, Kind, Phase string }
+
+func (f *Fault) valid() bool {
+	for _, name := range []string{f.Point, f.Kind, f.Phase} {
+		if name == "" || len(name) > maxFaultName {
+			return false
+		}
+	}
+	return true
+}
+
+// maxFaultName bounds the names in a [Fault], in bytes.
+const maxFaultName = 200
 
 // maxCount bounds every count of an open interval: up to here float64 holds integers exactly,
 // and the statistics compute in float64.
@@ -88,6 +101,7 @@ func (a *Accumulator) add(p *Point) {
 	o.touched++
 	o.series[p.Series] = window{end: p.End, touched: o.touched}
 	arm.add(p)
+	o.addInjection(p)
 	if p.Arm == outcome.ArmTreatment {
 		o.addExemplars(p.Exemplars)
 	}
@@ -100,9 +114,9 @@ type arm struct{ *outcome.Arm }
 func (o *open) arm(name string) *arm {
 	switch name {
 	case outcome.ArmTreatment:
-		return &arm{&o.treatment}
+		return &arm{&o.counts.Treatment}
 	case outcome.ArmControl:
-		return &arm{&o.control}
+		return &arm{&o.counts.Control}
 	}
 	return nil
 }
@@ -112,6 +126,8 @@ func (a *arm) counter(p *Point) *uint64 {
 	switch {
 	case p.Metric == outcome.MetricBad:
 		return &a.Bad
+	case p.Metric == outcome.MetricInjections && p.Fault.valid():
+		return &a.Injected
 	case p.Metric == outcome.MetricUnits && p.UnitState == outcome.UnitNew:
 		return &a.NewUnits
 	case p.Metric == outcome.MetricUnits && p.UnitState == outcome.UnitAtRisk:
@@ -145,15 +161,25 @@ func (a *arm) add(p *Point) {
 	*a.counter(p) += p.Count
 }
 
+// addInjection notes where a fault has hit; points of other metrics tell nothing of it.
+func (o *open) addInjection(p *Point) {
+	if p.Metric != outcome.MetricInjections || p.Count == 0 {
+		return
+	}
+	f := p.Fault
+	o.counts.Injections = outcome.AddInjections(o.counts.Injections, outcome.Injection{
+		Point: strings.Clone(f.Point), Kind: strings.Clone(f.Kind), Phase: strings.Clone(f.Phase), Calls: p.Count})
+}
+
 func (o *open) addExemplars(more []outcome.Exemplar) {
 	if len(more) == 0 {
 		return
 	}
-	o.exemplars = append(o.exemplars, more...)
-	slices.SortStableFunc(o.exemplars, func(a, b outcome.Exemplar) int {
+	o.counts.Exemplars = append(o.counts.Exemplars, more...)
+	slices.SortStableFunc(o.counts.Exemplars, func(a, b outcome.Exemplar) int {
 		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.SpanID, b.SpanID))
 	})
-	o.exemplars = slices.Clip(o.exemplars[:min(len(o.exemplars), outcome.MaxExemplars)])
+	o.counts.Exemplars = slices.Clip(o.counts.Exemplars[:min(len(o.counts.Exemplars), outcome.MaxExemplars)])
 }
 
 // forgetSilent drops the quarter of the series that was silent longest.
@@ -172,16 +198,17 @@ func (o *open) forgetSilent() {
 }
 
 // Close returns what arrived for this version of a trial since the last Close, and starts the
-// next interval. Exemplars are of the treatment, newest first, at most outcome.MaxExemplars.
-// The caller owns what is returned. All is zero if the trial is not expected with this version.
-func (a *Accumulator) Close(trial, version string) (treatment, control outcome.Arm, exemplars []outcome.Exemplar) {
+// next interval: both arms, exemplars of the treatment, and injections. The rest of the interval is
+// the caller's to fill in, who owns what is returned. All is zero if the trial is not expected with
+// this version.
+func (a *Accumulator) Close(trial, version string) outcome.Interval {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	o := a.trials[trial]
 	if o == nil || o.version != version {
-		return outcome.Arm{}, outcome.Arm{}, nil
+		return outcome.Interval{}
 	}
-	treatment, control, exemplars = o.treatment, o.control, o.exemplars
-	o.treatment, o.control, o.exemplars, o.closed = outcome.Arm{}, outcome.Arm{}, nil, o.touched
-	return treatment, control, exemplars
+	counts := o.counts
+	o.counts, o.closed = outcome.Interval{}, o.touched
+	return counts
 }
