@@ -30,6 +30,7 @@ type conn struct {
 	point   *fault.Point
 	ctx     context.Context // for whom it is decided
 	address string          // that was dialled
+	serves  bool            // we give the answers: they are what is written
 
 	fate           atomic.Pointer[fate] // nil: not decided, or nothing happens
 	broken         atomic.Pointer[error]
@@ -40,7 +41,7 @@ type conn struct {
 	hasEarly       atomic.Bool
 	early          []byte // read, but held up longer than the deadline allowed
 	earlyErr       error
-	answerExpected atomic.Bool // something was written under the fault
+	answerExpected atomic.Bool // there was a request under the fault
 }
 
 // fate is what was decided about the connection for one arming of its point.
@@ -97,15 +98,23 @@ func (c *conn) suffer(arming uint64, s *fault.Strike, life context.Context) *fat
 	f := &fate{arming: arming, strike: s, in: s.Reader(&c.reads, c.Conn), out: s.Writer(&c.writes, c.Conn), life: life}
 	if life != nil {
 		f.in, f.out = c.Conn, c.Conn
-		f.forget = context.AfterFunc(life, func() {
-			if _, injected := fault.From(context.Cause(life)); injected {
-				c.fail(s.After(life, context.Canceled), false)
-			}
-		})
+		f.forget = func() bool { return true }
+		if closeIt := func() { c.cancelled(f) }; life.Err() != nil {
+			closeIt()
+		} else {
+			f.forget = context.AfterFunc(life, closeIt)
+		}
 	}
 	c.answerExpected.Store(false)
 	c.fate.Store(f)
 	return f
+}
+
+// cancelled closes the connection if it was the fault that ended its life.
+func (c *conn) cancelled(f *fate) {
+	if _, injected := fault.From(context.Cause(f.life)); injected {
+		_ = c.fail(f.strike.After(f.life, context.Canceled), false)
+	}
 }
 
 func (f *fate) end() {
@@ -151,7 +160,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 	n, err := f.in.Read(b)
 	if n > 0 {
-		if err := c.answer(f, b[:n], err); err != nil {
+		if err := c.arrived(f, b[:n], err); err != nil {
 			return 0, err
 		}
 	}
@@ -198,23 +207,34 @@ func (c *conn) blackHole(f *fate, limit context.Context) error {
 	return f.strike.Fail(errTimeout)
 }
 
-// answer does what happens to bytes that were read.
-func (c *conn) answer(f *fate, got []byte, readErr error) error {
-	i := f.strike.Injection()
-	switch {
-	case i.Kind == fault.KindLatency:
-		if err := f.strike.Hold(&c.reads, i.Delay); err != nil {
+// arrived does what happens to bytes that were read, with the error that came with them.
+func (c *conn) arrived(f *fate, got []byte, readErr error) error {
+	if i := f.strike.Injection(); i.Kind == fault.KindLatency {
+		err := f.strike.Hold(&c.reads, i.Delay)
+		if err != nil {
 			c.putEarly(got, readErr)
-			return err
 		}
+		return err
+	}
+	if c.serves {
+		c.answerExpected.Store(true)
 		return nil
-	case !f.strike.Live() || !c.answerExpected.Load() || i.Phase != fault.After:
+	}
+	return c.loseAnswer(f)
+}
+
+// loseAnswer is asked when there is an answer, and gives an error if it is lost.
+func (c *conn) loseAnswer(f *fate) error {
+	i := f.strike.Injection()
+	if i.Phase != fault.After || !c.answerExpected.Load() || !f.strike.Live() {
 		return nil
-	case i.Kind == fault.KindReset:
+	}
+	switch i.Kind {
+	case fault.KindReset:
 		return c.fail(f.strike.Fail(syscall.ECONNRESET), true)
-	case i.Kind == fault.KindError:
+	case fault.KindError:
 		return c.fail(f.strike.Fail(nil), false)
-	case i.Kind == fault.KindLostReply:
+	case fault.KindLostReply:
 		return f.strike.Fail(syscall.ECONNRESET)
 	default:
 		return nil
@@ -256,16 +276,42 @@ func (c *conn) Write(b []byte) (int, error) {
 	if err := c.before(f, &c.writes); err != nil {
 		return 0, err
 	}
+	if c.serves {
+		return c.reply(f, b)
+	}
+	c.answerExpected.Store(true)
+	return c.send(f, b)
+}
+
+// reply writes for who gives the answers. One that is lost was written, as far as the writer knows;
+// the peer sees a reset.
+func (c *conn) reply(f *fate, b []byte) (int, error) {
+	err := c.loseAnswer(f)
+	switch {
+	case err == nil:
+		return c.send(f, b)
+	case f.strike.Injection().Kind == fault.KindLostReply:
+		_ = c.fail(err, true)
+		return len(b), nil
+	default:
+		return 0, err
+	}
+}
+
+// send writes, at the fault's pace.
+func (c *conn) send(f *fate, b []byte) (int, error) {
 	i := f.strike.Injection()
-	late := i.Kind == fault.KindLatency && i.Phase != fault.Instead
-	if late && i.Phase != fault.After {
+	if i.Kind != fault.KindLatency {
+		n, err := f.out.Write(b)
+		return n, c.why(err)
+	}
+	if i.Phase == fault.Before {
 		if err := f.strike.Hold(&c.writes, i.Delay); err != nil {
 			return 0, err
 		}
 	}
-	c.answerExpected.Store(true)
 	n, err := f.out.Write(b)
-	if err == nil && late && i.Phase == fault.After {
+	if err == nil && i.Phase == fault.After {
 		err = f.strike.Hold(&c.writes, i.Delay)
 	}
 	return n, c.why(err)

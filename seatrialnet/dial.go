@@ -98,6 +98,9 @@ func (d *Dialer) cancelled(ctx context.Context, s *fault.Strike, network, addres
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if life.Err() != nil {
+		cancel(context.Cause(life)) // now, not in a goroutine that may come too late
+	}
 	defer context.AfterFunc(life, func() { cancel(context.Cause(life)) })()
 	raw, err := d.base(ctx, network, address)
 	return raw, life, s.After(life, err)

@@ -20,9 +20,11 @@
 //
 //   - error, reset: the dial fails; an accepted connection is closed, with a reset (TCP RST) if that
 //     is the fault, and the server sees nothing of it; a connection that was open before fails at its next
-//     read or write. Phase after: the connection works until the first answer to what was written,
-//     which is lost.
-//   - lost-reply: what is written arrives, and reading the answer fails. Nothing is closed.
+//     read or write. Phase after: the connection works until there is an answer, which is lost, and
+//     the connection with it.
+//   - lost-reply: what is written arrives, and reading the answer fails; nothing is closed. On an
+//     accepted connection the answers are what is written: the first one counts as written, and the
+//     peer sees a reset.
 //   - latency: the dial and each read and write is late; a read when there is something to read. With
 //     phase instead it fails with a timeout and nothing is read or written.
 //   - cancel: the dial is cancelled, or the open connection closed, after the delay.

@@ -31,6 +31,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := newConn(context.Background(), raw, l.point, "")
+		c.serves = true
 		if f := c.current(); f == nil || !c.refused(f) {
 			return wrap(c), nil
 		}
