@@ -27,7 +27,7 @@ func newChangeList(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.IntVar(&filter.Limit, "limit", filter.Limit, "how many at most; 0 for all")
 	flags.Int64Var(&filter.After, "after", 0, "only changes after this revision")
-	flags.StringVar(&filter.Kind, "kind", "", "only changes of a flag, segment, layer, trial, schedule or token")
+	flags.StringVar(&filter.Kind, "kind", "", "only changes of a flag, segment, layer, trial, schedule, token, webhook or lever")
 	flags.StringVar(&filter.Key, "key", "", "only changes of what has this name")
 	completeWords(cmd, "kind", changeKinds...)
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, _ []string, c *api.Client) error {
@@ -45,7 +45,7 @@ func newChangeList(a *app) *cobra.Command {
 	return cmd
 }
 
-var changeKinds = []string{"flag", "segment", "layer", "trial", "schedule", "token", "webhook"}
+var changeKinds = []string{"flag", "segment", "layer", "trial", "schedule", "token", "webhook", "lever"}
 
 // newHistory is the verb history of a noun whose entities are in the log.
 func newHistory(a *app, kind string, list names) *cobra.Command {

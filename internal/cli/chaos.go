@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seatrial/seatrial/fault"
 	"github.com/seatrial/seatrial/internal/cli/api"
 	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/trial"
@@ -20,12 +19,13 @@ import (
 func newChaos(a *app) *cobra.Command {
 	n := chaosNoun
 	return group(groupWork, "chaos", "Experiments: inject faults for a few users, against an equal-size control",
-		newChaosStart(a), n.newGet(a),
+		newChaosStart(a), newChaosRun(a), n.newGet(a),
 		n.newList(a, "There are no experiments yet. `seatrial chaos start --help` shows how to start one."),
 		n.newAct(a, trial.VerbPause, "Stay at this share until told otherwise; harm still stops the experiment", "paused"),
 		n.newAct(a, trial.VerbResume, "Let the evidence decide again", "resumed"),
 		n.newAct(a, trial.VerbAbort, "Fault off, now", "aborted: the fault is off"),
-		n.newStatus(a), n.newExplain(a), n.newReplay(a))
+		n.newStatus(a), n.newExplain(a), n.newReplay(a), newChaosReport(a), newChaosJournal(a), newChaosSchedule(a),
+		newChaosOff(a), newChaosOn(a), newChaosLever(a))
 }
 
 // experiment is what the command line says about a chaos experiment.
@@ -33,6 +33,7 @@ type experiment struct {
 	plan
 	faults       faultFlags
 	point, share string
+	steadyTime   time.Duration
 }
 
 // Defaults of an experiment: small enough to be started on a working day.
@@ -43,23 +44,43 @@ const (
 	defaultChaosStep  = time.Minute
 )
 
+// experimentWords explain the flags of an experiment.
+const experimentWords = "The fault is a flag of kind fault, fault-POINT unless --flag names another; it is made if it is missing. A fault is written\n" +
+	"WHAT[:WEIGHT][:PHASE], where the weight is its share among the faults. The phase is before (default), after, when the call took\n" +
+	"effect and only its reply is lost or late, or instead of the call. Services allow faults by seatrial.WithFaults, within caps of\n" +
+	"their own; a fault lives on a short lease, so it ends by itself when the control plane is gone. The hypothesis is what you\n" +
+	"expect to stay true; it is required.\n\n" +
+	"Before the fault is on, both arms get the control for --steady-time, and everything must look well.\n" +
+	"Without --guardrail, errors:+20%|+1pp and latency:+20%|+5pp decide: some hundred users can prove no less."
+
 func newChaosStart(a *app) *cobra.Command {
 	var x experiment
 	cmd := &cobra.Command{
-		Use: "start NAME", Short: "Start an experiment", Args: cobra.ExactArgs(1),
-		Long: "Start an experiment: faults at one point for a share of the users, an equal-size control without them, and a verdict.\n\n" +
-			"The fault is a flag of kind fault, fault-POINT unless --flag names another; it is made if it is missing. A fault is written\n" +
-			"WHAT[:WEIGHT][:after], where the weight is its share among the faults and \"after\" means that the call took effect and only\n" +
-			"its reply is lost. Services allow faults by seatrial.WithFaults, within caps of their own; a fault lives on a short lease, so\n" +
-			"it ends by itself when the control plane is gone. The hypothesis is what you expect to stay true; it is required.\n\n" +
-			"Without --guardrail, errors:+20%|+1pp and latency:+20%|+5pp decide: some hundred users can prove no less.",
+		Use: "start [NAME]", Short: "Start an experiment", Args: cobra.MaximumNArgs(1),
+		Long: "Start an experiment: faults at one point for a share of the users, an equal-size control without them, and a verdict.\n\n" + experimentWords,
 		Example: `  seatrial chaos start payment-fails --point payment --error 503 --rate 60% \
       --hypothesis "orders go on while payment fails"
   seatrial chaos start payment-mixed --point payment --error 503:2 --latency 100ms..300ms:1 --cancel=1 --rate 60% --share 10% \
       --hypothesis "orders go on" --max-users 500 --max-duration 10m --guardrail errors:"+20%|+1pp" -w
-  seatrial chaos start again --flag fault-payment --hypothesis "orders go on"`,
+  seatrial chaos start retries --point payment --sequence "2*503,1*ok" --hypothesis "the third try succeeds"
+  seatrial chaos start again --flag fault-payment --hypothesis "orders go on"
+  seatrial chaos start -f experiment.yaml`,
 	}
+	x.withFlags(a, cmd)
+	x.plan.withFlags(cmd)
+	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
+		if err := x.read(a, cmd, args); err != nil {
+			return err
+		}
+		return a.startChaos(cmd.Context(), c, &x)
+	})
+	return cmd
+}
+
+// withFlags adds the flags that say what is tried and on whom, without those of the plan.
+func (x *experiment) withFlags(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
+	flags.StringVarP(&x.file, "file", "f", "", "read the experiment from this YAML or JSON file, - for standard input: its fields are these flags")
 	flags.StringVar(&x.point, "point", "", "the point where faults are injected, which is the name of a dependency")
 	flags.StringVar(&x.spec.Flag, "flag", "", "the flag of kind fault (default fault-POINT)")
 	x.faults.withFlags(cmd)
@@ -68,13 +89,8 @@ func newChaosStart(a *app) *cobra.Command {
 	flags.Uint64Var(&x.spec.MaxUnits, "max-users", defaultMaxUsers, "stop when this many users got the fault")
 	positiveVar(flags, &x.deadline, "max-duration", defaultMaxTime, "stop after this time, 1h at most")
 	positiveVar(flags, &x.minTime, "min-time", defaultChaosStep, "the least time before it may be called survived")
-	x.withFlags(cmd)
+	positiveVar(flags, &x.steadyTime, "steady-time", 0, "how long both arms get the control before the fault is on (default 30s, at least two intervals)")
 	a.completeFlag(cmd, "flag", flagNames)
-	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
-		x.spec.Name, x.spec.Goal = args[0], trial.GoalSurvive
-		return a.startChaos(cmd.Context(), c, &x)
-	})
-	return cmd
 }
 
 func (a *app) startChaos(ctx context.Context, c *api.Client, x *experiment) error {
@@ -96,9 +112,21 @@ func (a *app) startChaos(ctx context.Context, c *api.Client, x *experiment) erro
 	}
 	t, err := c.StartTrial(ctx, x.spec, x.w.to(""))
 	if err != nil {
-		return err
+		return a.takeBack(ctx, c, f, etag, err)
 	}
 	return a.started(ctx, c, chaosNoun, t, x.w, x.watch)
+}
+
+// takeBack removes the flag that was made for an experiment which the server then refused.
+func (a *app) takeBack(ctx context.Context, c *api.Client, f flag.Flag, etag string, refused error) error {
+	var problem *api.Problem
+	if etag != "" || !errors.As(refused, &problem) {
+		return refused
+	}
+	if err := c.DeleteFlag(ctx, f.Key, api.Write{IfMatch: "*", Reason: "the experiment that it was made for was refused"}); err == nil {
+		a.say("flag %s removed again", f.Key)
+	}
+	return refused
 }
 
 // chaosPlan is what a dry run of chaos start prints.
@@ -115,7 +143,7 @@ func (x *experiment) complete() error {
 	case x.point == "" && x.spec.Flag == "":
 		return usage(errors.New("say where: --point NAME of the dependency, or --flag of kind fault that is there already"))
 	case x.point != "" && !x.faults.any():
-		return usage(errors.New("say what goes wrong: --error 503, --latency 100ms..300ms or --cancel"))
+		return usage(errors.New("say what goes wrong: --error 503, --latency 100ms..300ms, --cancel or another fault"))
 	case x.point == "" && x.faults.any():
 		return usage(errors.New("faults are given, but no --point to inject them at"))
 	}
@@ -126,6 +154,7 @@ func (x *experiment) complete() error {
 	x.spec.Steps = []trial.Step{{Share: share}}
 	x.spec.Flag = firstOf(x.spec.Flag, "fault-"+x.point)
 	x.spec.Treatment, x.spec.Control = faultOn, faultOff
+	x.spec.SteadyTime = trial.Duration(x.steadyTime)
 	if err := x.finish(); err != nil {
 		return err
 	}
@@ -254,52 +283,4 @@ func (a *app) storeFault(ctx context.Context, c *api.Client, f flag.Flag, etag s
 	}
 	a.say("flag %s has the new faults", f.Key)
 	return nil
-}
-
-// faultFlags are the faults as the command line says them.
-type faultFlags struct {
-	errors, latencies, cancels []string
-	rate                       string
-	message                    string
-	maxActive                  int
-}
-
-func (x *faultFlags) withFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringArrayVar(&x.errors, "error", nil, "`STATUS[:WEIGHT][:after]`, the call fails; also a gRPC code such as UNAVAILABLE (repeatable)")
-	flags.StringArrayVar(&x.latencies, "latency", nil, "`MIN..MAX[:WEIGHT][:after]`, the call takes longer (repeatable)")
-	flags.StringArrayVar(&x.cancels, "cancel", nil, "`WEIGHT`, or [MIN..MAX][:WEIGHT], the call's context is cancelled under it; write --cancel=2 (repeatable)")
-	flags.Lookup("cancel").NoOptDefVal = "1"
-	flags.StringVar(&x.rate, "rate", "100%", "share of those users' calls that are hit")
-	flags.StringVar(&x.message, "message", "", "message of the errors")
-	flags.IntVar(&x.maxActive, "max-active", 0, "calls under a fault at a time, each service instance for itself; 0: the service's own cap")
-	completeWords(cmd, "error", "500", "502", "503", "504", "429", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
-}
-
-func (x *faultFlags) any() bool { return len(x.errors)+len(x.latencies)+len(x.cancels) > 0 }
-
-// program reads the notations and checks the whole by the rules that services apply.
-func (x *faultFlags) program(point string) (*fault.Program, error) {
-	rate, err := parseRate(x.rate)
-	if err != nil {
-		return nil, fmt.Errorf("--rate: %w", err)
-	}
-	p := &fault.Program{Point: point, Rate: rate, MaxActive: x.maxActive}
-	for _, list := range []struct {
-		name  string
-		texts []string
-		parse func(string) (fault.Fault, error)
-	}{{"error", x.errors, parseErrorFault}, {"latency", x.latencies, parseLatencyFault}, {"cancel", x.cancels, parseCancelFault}} {
-		for _, text := range list.texts {
-			f, err := list.parse(text)
-			if err != nil {
-				return nil, fmt.Errorf("--%s %s: %w", list.name, text, err)
-			}
-			if f.Kind == fault.KindError {
-				f.Message = x.message
-			}
-			p.Faults = append(p.Faults, f)
-		}
-	}
-	return p, p.Validate()
 }

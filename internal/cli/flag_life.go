@@ -106,12 +106,15 @@ func newScheduleList(a *app) *cobra.Command {
 		}
 		t := table{json: list, head: scheduleColumns, empty: "Nothing is scheduled."}
 		for _, s := range list {
-			reason := s.Reason
+			reason, what := s.Reason, string(s.Patch)
+			if s.Trial != nil {
+				what = "start experiment " + s.Trial.Name + showEvery(s)
+			}
 			if s.Failure != "" {
 				reason = s.Failure
 			}
 			t.rows = append(t.rows, []cell{text("%s", s.ID), text("%s", s.Flag), moment(s.At),
-				marked(scheduleMarks[s.State], s.State), text("%s", string(s.Patch)), text("%s", reason)})
+				marked(scheduleMarks[s.State], s.State), text("%s", what), text("%s", reason)})
 		}
 		return a.print(t)
 	})

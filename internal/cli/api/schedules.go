@@ -5,14 +5,22 @@ import (
 	"encoding/json"
 	"net/url"
 	"time"
+
+	"github.com/seatrial/seatrial/internal/core/trial"
 )
 
-// Schedule is an edit of a flag that the control plane makes at a time.
+// Schedule is something that the control plane does at a time: an edit of a flag (Patch) or the
+// start of an experiment (Trial).
 type Schedule struct {
 	ID        string          `json:"id"`
 	Flag      string          `json:"flag"`
-	At        time.Time       `json:"at"`
-	Patch     json.RawMessage `json:"patch"` // JSON merge patch of the flag
+	At        time.Time       `json:"at"`              // of a repeated start the next time
+	Patch     json.RawMessage `json:"patch,omitempty"` // JSON merge patch of the flag
+	Trial     *trial.Spec     `json:"trial,omitempty"`
+	Every     trial.Duration  `json:"every,omitempty"` // 0: once
+	Between   string          `json:"between,omitempty"`
+	First     time.Time       `json:"first,omitzero"`
+	Tries     []ScheduleTry   `json:"tries,omitempty"` // the last ones, oldest first
 	Reason    string          `json:"reason,omitempty"`
 	CreatedAt time.Time       `json:"createdAt"`
 	CreatedBy string          `json:"createdBy"`
@@ -22,11 +30,22 @@ type Schedule struct {
 	Revision  int64           `json:"revision"`
 }
 
-// NewSchedule asks for a schedule. The reason is that of the write.
+// ScheduleTry is one time at which an experiment was to be started.
+type ScheduleTry struct {
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt,omitempty"` // that was started; 0: none
+	Skipped string    `json:"skipped,omitempty"` // why none was
+}
+
+// NewSchedule asks for a schedule: of a patch of a flag, or of starts of a trial. The reason is that
+// of the write.
 type NewSchedule struct {
-	Flag  string          `json:"flag"`
-	At    time.Time       `json:"at"`
-	Patch json.RawMessage `json:"patch"`
+	Flag    string          `json:"flag,omitempty"`
+	At      time.Time       `json:"at"`
+	Patch   json.RawMessage `json:"patch,omitempty"`
+	Trial   *trial.Spec     `json:"trial,omitempty"`
+	Every   trial.Duration  `json:"every,omitempty"`
+	Between string          `json:"between,omitempty"`
 }
 
 // ScheduleFilter selects schedules; empty fields select all.
