@@ -208,6 +208,21 @@ func TestInjectionsAreReported(t *testing.T) {
 	})
 }
 
+// tellsOf counts how often the plane was told of a point.
+func (p *plane) tellsOf(point string) (n int) {
+	taken, _ := p.reports()
+	for _, r := range taken {
+		for _, m := range r.ResourceMetrics[0].ScopeMetrics[0].Metrics {
+			for _, d := range m.GetSum().GetDataPoints() {
+				if m.Name == outcome.MetricTraffic && labels(d) == point {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
 // Points are told of when the client connects, when the first call comes, and each minute.
 func TestPointsAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -244,6 +259,12 @@ func TestPointsAreReported(t *testing.T) {
 		c.Point("stock")
 		time.Sleep(6 * time.Second)
 		told(map[string]float64{"payment true": 2, "orders true": 1, "stock true": 0})
+		p.fail(503)
+		p.fail(0)
+		time.Sleep(20 * time.Second)
+		if taken, _ := p.reports(); len(taken) == 0 || p.tellsOf("stock true") != 2 {
+			t.Errorf("told of stock %d times, want it again after a connection was lost", p.tellsOf("stock true"))
+		}
 		if p := p.open().Point("stock"); p != nil {
 			t.Error("a point where faults are not allowed")
 		}

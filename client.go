@@ -84,7 +84,7 @@ func newClient(cfg config) *Client {
 	c.lists = newMemberLists(c)
 	c.stops.allowed, c.stops.denied = cfg.faults != nil, cfg.faultsDenied
 	if cfg.faults != nil {
-		c.lease = fault.NewLease(fault.MaxLease)
+		c.lease = fault.NewLease(cfg.lease)
 	}
 	c.faultPoints = newPoints(c)
 	c.metrics = c.observe()

@@ -159,6 +159,21 @@ func TestTheDecisionOfTheEdgeHoldsInside(t *testing.T) {
 	})
 }
 
+// In the steady phase, too, the edge sees who will meet the fault and who will not.
+func TestTheSteadyPhaseIsSeenFromTheEdge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := faultSet(1, failing)
+		in, out := usersOf(t, set)
+		set.Allocations[0].Fault = false
+		e := newEdge(t, set, allowed())
+		if e.call(in, nil) != nil || e.call(out, nil) != nil {
+			t.Error("a fault before its time")
+		}
+		one := arrived{Requests: 1, New: 1, AtRisk: 1}
+		e.plane.wantArrived(e.outside, map[string]arrived{inTreatment: one, inControl: one})
+	})
+}
+
 // Where faults are not allowed inside, nothing is injected, nobody is exposed, and the edge is told
 // nothing: a decision can be lowered on its way.
 func TestADecisionCanBeLowered(t *testing.T) {

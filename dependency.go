@@ -17,6 +17,15 @@ const maxDependencies = 1000
 // Dependency is a called service: calls go through its policy, and may have faults injected. Get
 // one with [Client.Dependency]. All methods are safe for concurrent use. A nil Dependency makes
 // calls as they are.
+//
+// How it stands is reported to the control plane, and offered as metrics of OpenTelemetry with the
+// attributes "seatrial.dependency" and "seatrial.policy.variant": "seatrial.dependency.state" (0
+// closed, 1 half-open, 2 open), "seatrial.dependency.budget" (of retries, 0 to 1),
+// "seatrial.dependency.in_flight", "seatrial.dependency.limit" (0: none), and the counter
+// "seatrial.dependency.events" with the attribute "seatrial.event": opened, half_opened, closed,
+// refused_open, refused_full, refused_limited, retry, retry_budget, hedge, fallback, timeout and
+// failure. They are there from the first call of [Client.Dependency] on. Changes of the breaker are
+// logged, too ([WithLogger]).
 type Dependency struct {
 	name   string
 	client *Client // nil: calls go straight through

@@ -119,7 +119,7 @@ func TestFaultsNotAllowed(t *testing.T) {
 }
 
 // The dead man's switch: with the control plane silent, faults end within the lease, and a second.
-func TestFaultsEndWithTheLease(t *testing.T) {
+func TestS1FaultsEndWithTheLease(t *testing.T) {
 	silences := map[string]func(p *plane){
 		"silent":  func(p *plane) { p.setSilent(true) },
 		"refused": func(p *plane) { p.fail(503) },
@@ -211,7 +211,7 @@ func TestFileDoesNotInject(t *testing.T) {
 }
 
 // Latencies under way end with what made them, so that a stop is felt at once.
-func TestFaultsAreCutShort(t *testing.T) {
+func TestS2FaultsAreCutShort(t *testing.T) {
 	stopped := faultSet(2, slow)
 	stopped.Flags[0].Enabled = false
 	tests := map[string]struct {
@@ -444,7 +444,7 @@ func TestPolicyAroundFault(t *testing.T) {
 }
 
 // The same trace meets the same faults, other traces others.
-func TestFaultsOfATraceCanBeReplayed(t *testing.T) {
+func TestS11FaultsOfATraceCanBeReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := faultSet(1, strings.Replace(failing, `"rate":1`, `"rate":0.5`, 1))
 		in, _ := usersOf(t, set)

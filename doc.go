@@ -25,9 +25,24 @@
 //
 // # Dependencies
 //
-// [Client.Dependency] names a called service. Its policy (timeouts, retries, breaker) comes live
-// from a flag, or from the code; faults come from flags too, only if the application allowed
-// them with [WithFaults], and only while the control plane keeps renewing them.
+// [Client.Dependency] names a called service. Its policy (timeouts, retries, breaker, limits) comes
+// live from a flag, or from the code. How its dependencies stand the client reports to the control
+// plane, and offers as metrics to the application's own OpenTelemetry ([WithMeterProvider]).
+//
+// # Faults
+//
+// A chaos experiment is a trial of a flag whose variants are fault programs. Faults come to units in
+// the treatment of an experiment that runs, at the points that it names: those of dependencies, of
+// [Client.Point], and of package fault. And that only if the application allowed them with
+// [WithFaults], within its caps; while the control plane keeps renewing them, at most 30 s after its
+// last word; and while nobody has stopped them: by the environment variable SEATRIAL_FAULTS, by the
+// file of [WithFaultsFile], with [Client.StopFaults], or for all clients at once in the control
+// plane.
+//
+// Who meets a fault is decided once, where a unit of work begins, and travels with the calls it
+// makes; see [Client.Carry]. What the unit of work met further inside comes back with the answers;
+// see [Marks]. The adapters seatrialhttp and seatrialgrpc do both. A unit of work that a fault hit
+// counts for the experiment of that fault, and for no other trial.
 package seatrial
 
 // Version is the version of the client, as it appears in telemetry.

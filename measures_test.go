@@ -139,7 +139,8 @@ func TestTrackedEventsArriveAsTheModelSays(t *testing.T) {
 		}
 		flush()
 		got := [arms]outcome.Arm{}
-		got[treatment], got[control], _ = counts.Close("f-trial", countingVersion)
+		closed := counts.Close("f-trial", countingVersion)
+		got[treatment], got[control] = closed.Treatment, closed.Control
 		for a := range arms {
 			arrived := map[string]outcome.Measure{}
 			for _, m := range got[a].Measures {
@@ -221,7 +222,8 @@ func TestTrackedEventsUnderConcurrency(t *testing.T) {
 	close(done)
 	flushing.Wait()
 	got := [arms]outcome.Arm{}
-	got[treatment], got[control], _ = counts.Close("f-trial", countingVersion)
+	closed := counts.Close("f-trial", countingVersion)
+	got[treatment], got[control] = closed.Treatment, closed.Control
 	for a := range arms {
 		n, list := want[a], got[a].Measures
 		purchase, refund, basket := outcome.FindMeasure(list, "purchase"), outcome.FindMeasure(list, "refund"), outcome.FindMeasure(list, "basket")

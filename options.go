@@ -56,8 +56,9 @@ type config struct {
 	wait          time.Duration
 	logger        *slog.Logger
 	http          *http.Client
-	faults        *fault.Caps // nil: off
-	faultsDenied  string      // why they are
+	faults        *fault.Caps   // nil: off
+	faultsDenied  string        // why they are
+	lease         time.Duration // of faults
 	faultsFile    string
 	meters        metric.MeterProvider // nil: the global one
 	events        log.Logger           // nil: none
@@ -130,9 +131,10 @@ func WithFaults(caps fault.Caps) Option {
 // when the client is opened is as it should be.
 func WithFaultsFile(path string) Option { return optionFunc(func(c *config) { c.faultsFile = path }) }
 
-// WithMeterProvider says where the client offers metrics on its dependencies and on faults, so that
-// they can be seen beside those of the application: by the names in [Client.Dependency]. Default: the
-// global provider of OpenTelemetry, which does nothing until the application sets one.
+// WithMeterProvider says where the client offers metrics on its dependencies, see [Dependency], and on
+// faults: "seatrial.fault.injections", the calls that were hit, by "seatrial.trial",
+// "seatrial.fault.point", "seatrial.fault.kind" and "seatrial.fault.phase". Default: the global
+// provider of OpenTelemetry, which does nothing until the application sets one. Nil means the default.
 func WithMeterProvider(p metric.MeterProvider) Option {
 	return optionFunc(func(c *config) { c.meters = p })
 }
@@ -153,7 +155,7 @@ func newConfig(options []Option) (config, error) {
 	c := config{
 		server: os.Getenv(EnvServer), key: os.Getenv(EnvKey), environment: os.Getenv(EnvEnvironment),
 		service:       "unknown_service:" + filepath.Base(os.Args[0]),
-		flushInterval: defaultFlushInterval, faultsFile: os.Getenv(EnvFaultsFile),
+		flushInterval: defaultFlushInterval, faultsFile: os.Getenv(EnvFaultsFile), lease: fault.MaxLease,
 	}
 	for _, o := range options {
 		if o != nil {

@@ -41,7 +41,6 @@ type points struct {
 
 	mu     sync.Mutex
 	places []*place
-	news   bool // there are places, or was first traffic, that nobody was told of
 
 	release func() // gives the registry of the process free
 }
@@ -49,7 +48,6 @@ type points struct {
 // place is one point with what it is armed with.
 type place struct {
 	point *fault.Point
-	used  atomic.Bool // a call has come
 
 	mu     sync.Mutex    // serialises arm
 	faults []*experiment // that it is armed with; none: it is off
@@ -86,7 +84,6 @@ func (p *points) adopt(point *fault.Point) {
 	added := &place{point: point}
 	p.mu.Lock()
 	p.places = append(p.places, added)
-	p.news = true
 	p.mu.Unlock()
 	p.client.arm(added)
 }
@@ -108,6 +105,9 @@ func (c *Client) refreshPoints() {
 // injected goes on if nothing changed for the point, and is cut short otherwise. Whoever comes last
 // finds the newest.
 func (c *Client) arm(p *place) {
+	if c.closed.Load() { // the point may be another client's by now
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var next []*experiment
@@ -175,8 +175,7 @@ func (p *points) take() []pointSeen {
 	allowed := p.caps != nil
 	var list []pointSeen
 	for _, at := range p.all() {
-		traffic := at.point.Traffic()
-		list = append(list, pointSeen{at.point.Name(), traffic, allowed})
+		list = append(list, pointSeen{at.point.Name(), at.point.Traffic(), allowed})
 	}
 	if !allowed && armedByClient.Load() == 0 {
 		for _, point := range fault.Default().Points() {

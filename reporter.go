@@ -103,6 +103,7 @@ func (c *Client) tell(r *reporter, also *told, now time.Time, all bool) {
 		return
 	}
 	also.seen = c.takeSeen(&r.seen, now, all)
+	all = r.told.connected(c.health.connections()) || all
 	also.points = r.told.takePoints(c.faultPoints.take(), now, all)
 	also.dependencies = r.told.takeDependencies(c.executors(), now, all)
 }

@@ -88,6 +88,7 @@ func (c *Client) Status() Status {
 type health struct {
 	mu        sync.Mutex
 	connected bool
+	times     int       // that the stream was opened
 	alive     time.Time // last sign of life of the stream
 	syncedAt  time.Time
 	err       error
@@ -129,8 +130,17 @@ func (h *health) setError(err error) bool {
 func (h *health) setConnected(on bool) (news bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	news, h.connected = h.connected != on, on
+	if news, h.connected = h.connected != on, on; news && on {
+		h.times++
+	}
 	return news
+}
+
+// connections gives how often the stream was opened.
+func (h *health) connections() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.times
 }
 
 // setAlive notes an event of the stream.

@@ -80,7 +80,7 @@ func (c *Client) whyNoFaults() string {
 	case !c.renewed.Load():
 		return "no word from the control plane yet"
 	case !c.lease.Live():
-		return fmt.Sprintf("no word from the control plane for %v", fault.MaxLease)
+		return fmt.Sprintf("no word from the control plane for %v", c.config.lease)
 	}
 	return ""
 }

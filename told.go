@@ -10,7 +10,8 @@ import (
 )
 
 // This file decides when the control plane is told of points and dependencies: of each once a minute,
-// and with the next flush when there is news. It goes along with what is reported anyway, never in
+// and with the next flush when there is news, or when the control plane, which may have been started
+// anew, was connected to. It goes along with what is reported anyway, never in
 // the way of outcomes.
 
 const (
@@ -22,6 +23,14 @@ const (
 type tellings struct {
 	points    map[string]*pointTold
 	executors map[*resilience.Executor]*executorTold
+	times     int // that the client had connected
+}
+
+// connected reports whether the client has connected since the last call.
+func (t *tellings) connected(times int) bool {
+	anew := times != t.times
+	t.times = times
+	return anew
 }
 
 type pointTold struct {
