@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/cli/api"
@@ -28,6 +29,11 @@ func (w *world) play(ctx context.Context, t *timeline, s scene) (SceneResult, er
 		}
 		t.add(event{Change: changeNote, Text: told})
 	}
+	if s.spec.Goal == trial.GoalSurvive {
+		if err := w.busy(ctx, paymentTrouble().Point); err != nil {
+			return SceneResult{}, err
+		}
+	}
 	begun := time.Now()
 	started, err := w.api.StartTrial(ctx, s.spec, api.Write{Reason: "demo: " + s.title})
 	if err != nil {
@@ -45,6 +51,24 @@ func (w *world) play(ctx context.Context, t *timeline, s scene) (SceneResult, er
 	}
 	t.evidence(result)
 	return result, err
+}
+
+// busy waits until the shop has told of calls at a point: an experiment starts only where there are.
+func (w *world) busy(ctx context.Context, point string) error {
+	for {
+		points, err := w.api.Points(ctx, "")
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(points, func(p api.Point) bool { return p.Name == point && !p.LastTraffic.IsZero() }) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no calls at point %s: %w", point, context.Cause(ctx))
+		case <-time.After(glance):
+		}
+	}
 }
 
 // follow tells every change of the trial until it has ended.

@@ -89,7 +89,7 @@ func chaos(name string) trial.Spec {
 			{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Absolute: 0.05},
 			{Name: "slow orders", Metric: trial.MetricLatency, Mode: trial.ModeEnforce, Absolute: 0.05, Bounds: []float64{2}},
 		},
-		Interval: seconds(1), Deadline: trial.Duration(sceneLimit), MaxUnits: 400,
+		Interval: seconds(1), SteadyTime: seconds(4), Deadline: trial.Duration(sceneLimit), MaxUnits: 400,
 	}
 }
 

@@ -58,7 +58,7 @@ const (
 var marks = map[change]Mark{
 	changeStart: MarkBusy, changeReady: MarkGood, changeStep: MarkBusy,
 	changeIncident: MarkWarn, changeCalm: MarkGood,
-	"running": MarkBusy, "watching": MarkBusy, "holding": MarkWarn, "paused": MarkWarn,
+	"steady": MarkBusy, "running": MarkBusy, "watching": MarkBusy, "holding": MarkWarn, "paused": MarkWarn,
 	"promoted": MarkGood, "survived": MarkGood, "rolled_back": MarkBad, "weakness_found": MarkBad,
 	"inconclusive": MarkWarn, "aborted": MarkWarn,
 }
