@@ -70,6 +70,13 @@ const loopURL = "http://127.0.0.1:8420"
 
 func newLoop(t *testing.T, options ...func(*app.Config)) *loop {
 	t.Helper()
+	l, _ := newLoopWith(t, options...)
+	return l
+}
+
+// newLoopWith is newLoop that gives the server, too.
+func newLoopWith(t *testing.T, options ...func(*app.Config)) (*loop, *app.Server) {
+	t.Helper()
 	network := memnet.Listen()
 	cfg := app.Config{Listener: network, DataDir: sqlite.Memory, Environment: "production", Bootstrap: io.Discard}
 	for _, option := range options {
@@ -96,7 +103,7 @@ func newLoop(t *testing.T, options ...func(*app.Config)) *loop {
 		}
 		transport.CloseIdleConnections()
 	})
-	return l
+	return l, server
 }
 
 func newToken(t testing.TB, server *app.Server, want control.NewToken) string {
