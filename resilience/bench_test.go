@@ -20,6 +20,10 @@ var guarded = []struct {
 		b := NewBreaker("stock", BreakerPolicy{FailureRatio: 0.5})
 		return func() { _ = b.Do(ctxBG, succeed) }
 	}},
+	{"breaker success with last calls", 0, func() func() {
+		b := NewBreaker("stock", BreakerPolicy{FailureRatio: 0.5, WindowCalls: 100})
+		return func() { _ = b.Do(ctxBG, succeed) }
+	}},
 	{"breaker success with slow calls", 0, func() func() {
 		b := NewBreaker("stock", BreakerPolicy{SlowRatio: 0.5})
 		return func() { _ = b.Do(ctxBG, succeed) }
@@ -45,11 +49,52 @@ var guarded = []struct {
 		e := New("stock", Policy{Retry: &RetryPolicy{Budget: 0.1}, Breaker: &BreakerPolicy{}})
 		return func() { _ = e.Do(ctxBG, succeed) }
 	}},
-	{"executor whole stack", 4, func() func() { // the allocations are context.WithTimeoutCause's
-		e := New("stock", Policy{TryTimeout: time.Second, Retry: &RetryPolicy{Budget: 0.1}, Breaker: &BreakerPolicy{FailureRatio: 0.5}})
+	{"executor with a call that knows things", 0, func() func() {
+		e, n := New("stock", Policy{Retry: &RetryPolicy{}, Breaker: &BreakerPolicy{}, Bulkhead: &BulkheadPolicy{}}), 0
+		return func() { _ = e.Do(ctxBG, func(context.Context) error { n++; return nil }) }
+	}},
+	{"executor rate limit", 0, func() func() {
+		e := New("stock", Policy{RateLimit: &RateLimitPolicy{PerSecond: MaxRate, Burst: MaxRate}})
 		return func() { _ = e.Do(ctxBG, succeed) }
 	}},
+	{"executor bulkhead", 0, func() func() {
+		e := New("stock", Policy{Bulkhead: &BulkheadPolicy{}})
+		return func() { _ = e.Do(ctxBG, succeed) }
+	}},
+	{"executor adaptive limit", 0, func() func() {
+		e := New("stock", Policy{Adaptive: &AdaptivePolicy{}})
+		return func() { _ = e.Do(ctxBG, succeed) }
+	}},
+	{"executor whole stack", 1, func() func() { // the attempt's context
+		e := New("stock", wholeStack)
+		return func() { _ = e.Do(ctxBG, succeed) }
+	}},
+	{"executor whole stack and timeout of the call", 2, func() func() {
+		p := wholeStack
+		p.Timeout = time.Minute
+		e := New("stock", p)
+		return func() { _ = e.Do(ctxBG, succeed) }
+	}},
+	{"executor whole stack, awaited", 6, func() func() { // somebody asks for the channel: context.WithDeadlineCause
+		e := New("stock", wholeStack)
+		return func() { _ = e.Do(ctxBG, func(ctx context.Context) error { _ = ctx.Done(); return nil }) }
+	}},
+	{"run whole stack", 1, func() func() {
+		e := New("stock", wholeStack)
+		return func() { _, _ = Run(ctxBG, e, Call[int]{Do: give}) }
+	}},
+	{"run with a hedge that is not due", 12, func() func() {
+		e := New("stock", Policy{Hedge: &HedgePolicy{Delay: time.Minute}})
+		return func() { _, _ = Run(ctxBG, e, Call[int]{Do: give, Hedge: true}) }
+	}},
 }
+
+// wholeStack is what the figure of the project's goals is for.
+var wholeStack = Policy{
+	TryTimeout: time.Second, Retry: &RetryPolicy{Budget: 0.1}, Breaker: &BreakerPolicy{FailureRatio: 0.5}, Bulkhead: &BulkheadPolicy{},
+}
+
+func give(context.Context) (int, error) { return 1, nil }
 
 func TestNoAlloc(t *testing.T) {
 	for _, g := range guarded {

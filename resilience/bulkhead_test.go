@@ -94,12 +94,15 @@ type visit struct {
 }
 
 func come(e *Executor) *visit {
-	ctx, cancel := context.WithCancel(ctxBG)
+	ctx, cancel := context.WithTimeout(ctxBG, time.Hour)
 	v := &visit{leave: make(chan struct{}), giveUp: cancel, result: make(chan error, 1)}
 	go func() {
 		v.result <- e.Do(ctx, func(context.Context) error {
 			v.inside.Store(true)
-			<-v.leave
+			select {
+			case <-v.leave:
+			case <-ctx.Done():
+			}
 			return nil
 		})
 	}()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -284,6 +286,111 @@ func TestABreakerThatOpensBetweenAttemptsHidesNoError(t *testing.T) {
 		var retried *RetryError
 		if calls != 2 || !errors.Is(err, errDown) || !errors.Is(err, ErrOpen) || !errors.As(err, &retried) || retried.Attempts != 2 {
 			t.Errorf("%d calls, error %v", calls, err)
+		}
+	})
+}
+
+// Whether a call may be sent twice is for those to say who know it: they mark the error.
+func TestR8_WhatMayNotBeRepeatedIsMadeOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		unsafe := map[string]func(context.Context) error{
+			"failed":         func(context.Context) error { return AsPermanent(errDown) },
+			"took too long":  func(ctx context.Context) error { <-ctx.Done(); return AsPermanent(ctx.Err()) },
+			"failed, deeper": func(context.Context) error { return fmt.Errorf("stock: %w", AsPermanent(errDown)) },
+		}
+		for name, call := range unsafe {
+			e := New("stock", Policy{TryTimeout: time.Second, Retry: &RetryPolicy{}, Hedge: &HedgePolicy{Delay: time.Minute}})
+			calls := 0
+			_, err := Run(ctxBG, e, Call[int]{Do: func(ctx context.Context) (int, error) { calls++; return 0, call(ctx) }})
+			if calls != 1 || err == nil || errors.Is(err, ErrExhausted) {
+				t.Errorf("%s: %d calls, %v", name, calls, err)
+			}
+		}
+	})
+}
+
+// R9 has its test with the HTTP client. Here: each value that the caller does not get is handed back
+// before the next attempt begins, so that a connection is free for it.
+func TestR9_AValueIsGivenBackBeforeTheNextAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open, most := 0, 0
+		_, _ = Run(ctxBG, New("stock", Policy{Retry: &RetryPolicy{MaxAttempts: 5}}), Call[int]{
+			Do:      func(context.Context) (int, error) { open++; most = max(most, open); return 0, errDown },
+			Discard: func(int) { open-- },
+		})
+		if open != 1 || most != 1 {
+			t.Errorf("%d values at a time, %d left; want 1, the caller's", most, open)
+		}
+	})
+}
+
+// Meant for the race detector: every policy, changed while calls are made.
+func TestR10_PoliciesChangeWhileCallsAreMade(t *testing.T) {
+	policies := []Policy{
+		{},
+		{Retry: &RetryPolicy{BaseDelay: 1, MaxDelay: 1, Budget: 0.5}, Breaker: &BreakerPolicy{FailureRatio: 0.9, WindowCalls: 50, OpenFor: 10 * time.Millisecond}},
+		{TryTimeout: time.Second, Timeout: time.Minute, Bulkhead: &BulkheadPolicy{MaxConcurrent: 2, MaxQueue: 2, MaxWait: time.Millisecond}, Breaker: &BreakerPolicy{SlowRatio: 1}},
+		{Adaptive: &AdaptivePolicy{Min: 1, Max: 4}, RateLimit: &RateLimitPolicy{PerSecond: 100_000, MaxWait: time.Millisecond}},
+		{Adaptive: &AdaptivePolicy{Max: 9}, Bulkhead: &BulkheadPolicy{MaxQueue: 9}, Hedge: &HedgePolicy{Quantile: 0.5, Budget: 1}, Fallback: &FallbackPolicy{}},
+	}
+	e := New("stock", policies[0], OnEvent(func(Event) {}))
+	var calling sync.WaitGroup
+	for g := range 6 {
+		calling.Go(func() {
+			for i := range 400 {
+				_, _ = Run(ctxBG, e, Call[int]{Hedge: true, Do: func(context.Context) (int, error) {
+					runtime.Gosched()
+					if (i+g)%7 == 0 {
+						return 0, errDown
+					}
+					return 0, nil
+				}})
+				_ = e.Stats()
+			}
+		})
+	}
+	stop := make(chan struct{})
+	var updating sync.WaitGroup
+	updating.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				e.Update(policies[i%len(policies)])
+				_ = e.Policy()
+				runtime.Gosched()
+			}
+		}
+	})
+	calling.Wait()
+	close(stop)
+	updating.Wait()
+	e.Update(Policy{})
+	if s := e.Stats(); s.InFlight > 0 && s.Waiting > 0 {
+		t.Errorf("left behind: %+v", s)
+	}
+}
+
+func TestT8_ListenersMayUseTheExecutorThatTellsThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e *Executor
+		told := map[EventKind]int{}
+		e = New("stock", Policy{Retry: &RetryPolicy{}, Breaker: &BreakerPolicy{FailureRatio: 0.1, MinCalls: 3, OpenFor: time.Second}}, OnEvent(func(event Event) {
+			told[event.Kind]++
+			_ = e.State()
+			_ = e.Stats()
+			e.Update(e.Policy())
+			_ = e.Do(ctxBG, succeed)
+		}))
+		for range 3 {
+			_ = e.Do(ctxBG, fail)
+			_ = e.Do(ctxBG, fail)
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if told[StateChanged] == 0 || told[Retrying] == 0 || told[Refused] == 0 {
+			t.Errorf("told %v", told)
 		}
 	})
 }

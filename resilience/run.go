@@ -12,8 +12,9 @@ type Call[T any] struct {
 	// attempt (the answer 503, say).
 	Do func(context.Context) (T, error)
 	// Discard, if not nil, is told every value that the caller does not get: of earlier attempts
-	// (before the next one begins), of rivals that lost, and of a call that a fallback answers for.
-	// For rivals it may be called on another goroutine, and after Run has returned.
+	// (before the next one begins), of rivals that lost, and of a call that a fallback answers for;
+	// also zero values that came beside an error. For rivals it may be called on another goroutine,
+	// and after Run has returned.
 	Discard func(T)
 	// Hedge says that Do may run several times at once and that the call may be sent twice.
 	Hedge bool

@@ -30,12 +30,8 @@ type scope struct {
 
 	over   atomic.Bool // what it was for is done
 	making sync.Mutex
-	timed  atomic.Pointer[timed]
-}
-
-// timed is the standard library's context in the place of a scope.
-type timed struct {
-	context.Context
+	made   atomic.Bool     // what follows is there, and stays as it is
+	timed  context.Context // the standard library's
 	cancel context.CancelFunc
 }
 
@@ -50,12 +46,16 @@ func (s *scope) Deadline() (time.Time, bool) {
 	if s.limit == nil {
 		return parents, ok
 	}
-	at := time.Now()
-	own := at.Add(time.Duration(s.at) - at.Sub(started))
-	if ok && parents.Before(own) {
-		return parents, true
+	if own := s.deadline(); !ok || own.Before(parents) {
+		return own, true
 	}
-	return own, true
+	return parents, true
+}
+
+// deadline gives its own, by the wall clock as it is now.
+func (s *scope) deadline() time.Time {
+	at := time.Now()
+	return at.Add(time.Duration(s.at) - at.Sub(started))
 }
 
 // Done gives the channel that is closed at the end.
@@ -63,7 +63,8 @@ func (s *scope) Done() <-chan struct{} {
 	if s.limit == nil {
 		return s.Context.Done()
 	}
-	return s.make().Done()
+	s.make()
+	return s.timed.Done()
 }
 
 // Err tells whether it is over, and why.
@@ -71,8 +72,8 @@ func (s *scope) Err() error {
 	if s.limit == nil {
 		return s.Context.Err()
 	}
-	if t := s.timed.Load(); t != nil {
-		return t.Err()
+	if s.made.Load() {
+		return s.timed.Err()
 	}
 	if err := s.Context.Err(); err != nil {
 		return err
@@ -83,7 +84,8 @@ func (s *scope) Err() error {
 	if now() < s.at {
 		return nil
 	}
-	return s.make().Err() // which also knows the cause
+	s.make()
+	return s.timed.Err() // which also knows the cause
 }
 
 // Value finds the scope itself, and else what the parent has.
@@ -91,36 +93,33 @@ func (s *scope) Value(key any) any {
 	if key == (scopeKey{}) && (s.number > 0 || s.repetition) {
 		return s
 	}
-	if t := s.timed.Load(); t != nil {
-		return t.Value(key)
+	if s.made.Load() {
+		return s.timed.Value(key)
 	}
 	return s.Context.Value(key)
 }
 
-// make gives the context with the timer.
-func (s *scope) make() *timed {
-	if t := s.timed.Load(); t != nil {
-		return t
+// make makes the context with the timer, if it is not there.
+func (s *scope) make() {
+	if s.made.Load() {
+		return
 	}
 	s.making.Lock()
 	defer s.making.Unlock()
-	if t := s.timed.Load(); t != nil {
-		return t
+	if s.made.Load() {
+		return
 	}
-	deadline, _ := s.Deadline()
-	ctx, cancel := context.WithDeadlineCause(s.Context, deadline, s.limit)
-	t := &timed{ctx, cancel}
-	s.timed.Store(t)
-	if s.over.Load() { // end may not have seen t
-		cancel()
+	s.timed, s.cancel = context.WithDeadlineCause(s.Context, s.deadline(), s.limit)
+	s.made.Store(true)
+	if s.over.Load() { // end may not have seen it
+		s.cancel()
 	}
-	return t
 }
 
 // expired tells whether its own time, not the parent's, ended it.
 func (s *scope) expired() bool {
-	if t := s.timed.Load(); t != nil {
-		return context.Cause(t.Context) == error(s.limit)
+	if s.made.Load() {
+		return context.Cause(s.timed) == error(s.limit)
 	}
 	return now() >= s.at
 }
@@ -128,8 +127,8 @@ func (s *scope) expired() bool {
 // end says that what the scope was for is done; it is cancelled, unless it is over already.
 func (s *scope) end() {
 	s.over.Store(true)
-	if t := s.timed.Load(); t != nil {
-		t.cancel()
+	if s.made.Load() {
+		s.cancel()
 	}
 }
 

@@ -39,7 +39,7 @@ func TestAScopeAgreesWithTheStandardLibrary(t *testing.T) {
 			for i, ms := range pauses {
 				time.Sleep(time.Duration(ms) * time.Millisecond)
 				synctest.Wait()
-				if got.timed.Load() == nil && parent.Err() != nil && context.Cause(want) == error(limitOf) {
+				if !got.made.Load() && parent.Err() != nil && context.Cause(want) == error(limitOf) {
 					if got.Err() != parent.Err() { // nobody had looked: which was first is not known
 						t.Fatalf("Err is %v, want the parent's, %v", got.Err(), parent.Err())
 					}
