@@ -94,7 +94,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(newServe(a), newDev(a), newDemo(a), newLogin(a), newLogout(a),
 		newFlag(a), newSegment(a), newLayer(a), newSchedule(a), newEnv(a), newRollout(a), newChaos(a), newHalt(a), newWebhook(a), newToken(a),
 		newApply(a), newDiff(a), newValidate(a), newExport(a), newImport(a),
-		newTrace(a), newEval(a), newExplain(a), newVerdict(a), newSimulate(a), newChange(a), newVersion(a))
+		newDependency(a), newPoint(a), newTrace(a), newEval(a), newExplain(a), newVerdict(a), newSimulate(a), newChange(a), newVersion(a))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.checkOutput() }
 	root.SetUsageTemplate(usageTemplate)
 	beStrict(root)

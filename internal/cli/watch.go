@@ -31,29 +31,39 @@ type watcher struct {
 }
 
 // run watches until the trial is over, ctx ends, or the control plane is away for too long.
-func (w watcher) run(ctx context.Context) (api.Trial, error) {
-	var (
-		last  api.Trial
-		since time.Time // when the control plane went away; zero: it is there
-	)
-	for {
+func (w watcher) run(ctx context.Context) (last api.Trial, err error) {
+	err = again(ctx, func(ctx context.Context) (bool, error) {
 		t, err := w.fetch(ctx)
+		if err != nil {
+			return false, err
+		}
+		last = t
+		return t.State.Ended(), w.show(t)
+	}, w.away)
+	return last, err
+}
+
+// again repeats a step until it says that all is over or fails for good, ctx ends, or the control
+// plane is away for too long, which away is told of once when it begins.
+func again(ctx context.Context, step func(context.Context) (over bool, err error), away func(error)) error {
+	var since time.Time // when the control plane went away; zero: it is there
+	for {
+		over, err := step(ctx)
 		switch {
+		case err == nil && over:
+			return nil
 		case err == nil:
-			last, since = t, time.Time{}
-			if err := w.show(t); err != nil || t.State.Ended() {
-				return t, err
-			}
+			since = time.Time{}
 		case !passing(err):
-			return last, err
+			return err
 		case since.IsZero():
 			since = time.Now()
-			w.away(err)
+			away(err)
 		case time.Since(since) > watchPatience:
-			return last, err
+			return err
 		}
 		if err := pause(ctx, watchEvery); err != nil {
-			return last, err
+			return err
 		}
 	}
 }
