@@ -156,6 +156,74 @@ func TestS9HealthChecksAndLoginsAreLeftAlone(t *testing.T) {
 	}
 }
 
+func TestS9CallsThatAreLeftAlone(t *testing.T) {
+	rig := newRig(resilience.Policy{})
+	down := &fault.Fault{Kind: fault.KindError}
+	rig.inject(down, down, down)
+	tr := rig.transport(tripper(func(r *http.Request) (*http.Response, error) { return respond(r, 200, ""), nil }))
+	for path, want := range map[string]int{"/healthz": 200, "/v1/metrics": 200, "/charges": 503} {
+		req, _ := http.NewRequest("GET", "http://payment"+path, nil)
+		if resp, err := tr.RoundTrip(req); err != nil || resp.StatusCode != want {
+			t.Errorf("%s: %v, %v; want %d", path, resp, err, want)
+		}
+	}
+}
+
+// A short answer that nobody flushes arrives up to where it is cut.
+func TestWhatIsWrittenBeforeTheCutArrives(t *testing.T) {
+	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "0123456789") })
+	arm(s.point, &fault.Fault{Kind: fault.KindTruncate, AfterBytes: 4})
+	if status, body, _, err := s.get("/orders"); status != 200 || body != "0123" || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%d %q, %v", status, body, err)
+	}
+}
+
+// The head of a late answer is late, whatever makes it due.
+func TestTheHeadOfALateAnswerIsLate(t *testing.T) {
+	for name, due := range map[string]func(http.ResponseWriter){
+		"head":  func(w http.ResponseWriter) { w.WriteHeader(201) },
+		"body":  func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) },
+		"flush": func(w http.ResponseWriter) { w.(http.Flusher).Flush() },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, err := seatrial.Open(context.Background(), seatrial.WithFaults(everything))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close(context.Background())
+			arm(client.Point("orders"), &fault.Fault{Kind: fault.KindLatency, Phase: fault.After, Min: time.Second, Max: time.Second})
+			began := time.Now()
+			NewHandler(client, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for range 2 { // held once
+					if due(w); time.Since(began) != time.Second {
+						t.Errorf("%s: sent after %v", name, time.Since(began))
+					}
+				}
+			}), WithPoint("orders")).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/orders", nil))
+		})
+	}
+}
+
+func TestARouteInsideAPoint(t *testing.T) {
+	client := open(t, seatrial.WithFaults(everything))
+	arm(client.Point("orders"), &fault.Fault{Kind: fault.KindLatency})
+	option, spans := record()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /orders/{id}", func(http.ResponseWriter, *http.Request) {})
+	h := NewHandler(client, mux, WithPoint("orders"), option)
+	for range 2 { // one that is hit, one that is not
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/orders/7", nil))
+	}
+	for _, s := range spans() {
+		if s.Name() != "GET /orders/{id}" {
+			t.Errorf("span %q", s.Name())
+		}
+	}
+	if attr(spans()[0], fault.AttrKind) != "latency" {
+		t.Error("the first request was not hit")
+	}
+}
+
 func TestAPointNeedsNoClientAndNoFaults(t *testing.T) {
 	for name, client := range map[string]*seatrial.Client{"nil": nil, "faults not allowed": open(t)} {
 		w := httptest.NewRecorder()
