@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/cli/api"
+	"github.com/seatrial/seatrial/internal/core/flag"
 	"github.com/seatrial/seatrial/internal/core/trial"
 	"github.com/seatrial/seatrial/internal/gameday"
 	"github.com/spf13/cobra"
@@ -146,6 +148,10 @@ func (d *day) check(ctx context.Context) error {
 	if lever.Off {
 		return fmt.Errorf("faults are off (%s): allow them first, seatrial chaos on --reason ...", lever.Reason)
 	}
+	points, err := pointNames(ctx, d.c)
+	if err != nil {
+		return err
+	}
 	for i, x := range d.experiments {
 		if x == nil {
 			continue
@@ -157,11 +163,26 @@ func (d *day) check(ctx context.Context) error {
 		if err == nil {
 			err = d.free(ctx, x.spec.Name)
 		}
+		if err == nil {
+			err = reported(x.point, points)
+		}
 		if err != nil {
 			return fmt.Errorf("step %d, experiment %s: %w", i+1, x.spec.Name, err)
 		}
 	}
 	return nil
+}
+
+// reported refuses a point that no service has reported; names have what they are of behind a tab.
+// Whether there is traffic is asked when the experiment starts.
+func reported(point string, names []string) error {
+	for i, name := range names {
+		names[i], _, _ = strings.Cut(name, "\t")
+	}
+	if point == "" || slices.Contains(names, point) {
+		return nil
+	}
+	return fmt.Errorf("no process has reported the point %q%s", point, orElse(flag.Suggest(point, slices.Values(names)), ": see `seatrial point list`, and start the service that has it"))
 }
 
 // free refuses a name under which a trial runs.

@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Setup:         startServer,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"runs": runs, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed, "revision": revision, "cell": nthCell, "gzip": gzipped,
+			"runs": runs, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed, "revision": revision, "cell": nthCell, "gzip": gzipped, "points": reportPoints,
 		},
 	})
 }
@@ -119,6 +119,21 @@ func post(ts *testscript.TestScript, neg bool, args []string) {
 	if refused := resp.StatusCode >= 300; refused != neg {
 		ts.Fatalf("POST %s: %s %s", args[0], resp.Status, body)
 	}
+}
+
+// points NAME... reports points with traffic, as a service does that lets faults be injected there.
+func reportPoints(ts *testscript.TestScript, _ bool, names []string) {
+	now := time.Now()
+	var points []string
+	for _, name := range names {
+		points = append(points, fmt.Sprintf(`{"startTimeUnixNano":"%d","timeUnixNano":"%d","asInt":"1","attributes":[
+			{"key":"seatrial.fault.point","value":{"stringValue":%q}},{"key":"seatrial.fault.allowed","value":{"stringValue":"true"}}]}`,
+			now.Add(-time.Second).UnixNano(), now.UnixNano(), name))
+	}
+	body := `{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}},{"key":"service.instance.id","value":{"stringValue":"i1"}}]},
+		"scopeMetrics":[{"metrics":[{"name":"seatrial.point.traffic","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[` + strings.Join(points, ",") + `]}}]}]}]}`
+	ts.Check(os.WriteFile(ts.MkAbs("points.json"), []byte(body), 0o600))
+	post(ts, false, []string{"/v1/metrics", "points.json", ts.Getenv("SDK_KEY")})
 }
 
 // runs seatrial ARGS runs the real command line in this process, which is faster than exec. It
