@@ -78,6 +78,14 @@ type permit struct {
 	until int64 // half-open: until when the place is held
 }
 
+// restart begins the call's time anew if it may have waited for a limit: that is not the dependency's
+// slowness.
+func (p *permit) restart(waited bool) {
+	if waited && p.phase != nil && p.began != untimed {
+		p.began = now()
+	}
+}
+
 // NewBreaker makes a closed breaker. The name appears in errors and events. Values of p that are
 // out of range are drawn into it.
 func NewBreaker(name string, p BreakerPolicy, opts ...Option) *Breaker {

@@ -196,3 +196,34 @@ func TestThoseInsideFinishWhenTheBulkheadGoes(t *testing.T) {
 		}
 	})
 }
+
+func TestWaitingForAPlaceIsNotTheDependencysSlowness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New("stock", Policy{
+			Breaker:   &BreakerPolicy{SlowRatio: 0.5, SlowCall: 100 * time.Millisecond, MinCalls: 1},
+			Bulkhead:  &BulkheadPolicy{MaxConcurrent: 1, MaxQueue: 9, MaxWait: time.Minute},
+			RateLimit: &RateLimitPolicy{PerSecond: 10, Burst: 5, MaxWait: time.Minute},
+		})
+		for range 8 {
+			go func() { _ = e.Do(ctxBG, func(context.Context) error { time.Sleep(60 * time.Millisecond); return nil }) }()
+		}
+		time.Sleep(time.Minute)
+		wantState(t, e, Closed)
+		_ = e.Do(ctxBG, func(context.Context) error { time.Sleep(time.Second); return nil })
+		wantState(t, e, Open) // the call itself was slow
+	})
+}
+
+func TestAnUpdateThatChangesNothingDisturbsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := Policy{Adaptive: &AdaptivePolicy{}, Breaker: &BreakerPolicy{ConsecutiveFailures: 1}}
+		e := New("stock", p)
+		before := e.plan.Load()
+		_ = e.Do(ctxBG, fail)
+		e.Update(p)
+		wantState(t, e, Open)
+		if e.plan.Load() != before {
+			t.Error("the same policy was taken for another")
+		}
+	})
+}

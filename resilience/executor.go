@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"sync/atomic"
 )
@@ -63,6 +64,9 @@ func (e *Executor) Update(p Policy) {
 	p = p.normalized()
 	e.updating.Lock()
 	defer e.updating.Unlock()
+	if reflect.DeepEqual(p, e.plan.Load().Policy) {
+		return
+	}
 	if p.Retry != nil {
 		e.retry.Update(*p.Retry)
 	}
@@ -173,6 +177,7 @@ type try struct {
 	number   int
 	numbered bool         // its context must tell the number
 	lost     *atomic.Bool // whether a rival was faster; nil: it has none
+	permit   permit       // of the breaker
 }
 
 // guard is [Breaker.Do] likewise.
@@ -184,12 +189,11 @@ func (e *Executor) guard(t *try, call func(context.Context) error) (err error) {
 		}
 		return err
 	}
-	permit, err := e.breaker.admit(t.ctx)
-	if err != nil {
+	if t.permit, err = e.breaker.admit(t.ctx); err != nil {
 		return err
 	}
 	class := Permanent // unless the call returns
-	defer func() { e.breaker.settle(t.ctx, permit, class) }()
+	defer func() { e.breaker.settle(t.ctx, t.permit, class) }()
 	err = e.enter(t, call)
 	class = e.class(t, err)
 	return err
@@ -212,6 +216,7 @@ func (e *Executor) enter(t *try, call func(context.Context) error) error {
 		}
 	}
 	if !t.plan.bounded {
+		t.permit.restart(t.plan.RateLimit != nil)
 		return e.once(t, call)
 	}
 	if err := e.places.take(t.ctx, e.watch.name, &t.plan.queue); err != nil {
@@ -219,9 +224,15 @@ func (e *Executor) enter(t *try, call func(context.Context) error) error {
 		return err
 	}
 	defer e.places.leave()
+	t.permit.restart(true)
 	if t.plan.Adaptive == nil {
 		return e.once(t, call)
 	}
+	return e.measure(t, call)
+}
+
+// measure makes the attempt and tells the adaptive limit how long it took.
+func (e *Executor) measure(t *try, call func(context.Context) error) error {
 	began := now()
 	err := e.once(t, call)
 	if class := e.class(t, err); tells(class, err) {

@@ -182,7 +182,7 @@ func TestNoRivalsWhereTheyAreNotMeant(t *testing.T) {
 		}
 		// The breaker opens while the first attempt runs.
 		e, s := hedging(Policy{Breaker: &BreakerPolicy{ConsecutiveFailures: 1, OpenFor: time.Hour}}), play(slow)
-		go func() { _ = e.Do(ctxBG, fail) }()
+		time.AfterFunc(time.Millisecond, func() { _ = e.Do(ctxBG, fail) })
 		if _, err := Run(ctxBG, e, s.call()); err != nil || len(s.made) != 1 {
 			t.Errorf("under an open breaker: %d attempts, %v", len(s.made), err)
 		}

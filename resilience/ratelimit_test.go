@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,10 +101,13 @@ func TestWaitingForTheRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New("stock", Policy{RateLimit: &RateLimitPolicy{PerSecond: 10, Burst: 1, MaxWait: 250 * time.Millisecond}})
 		began := time.Now()
+		var mu sync.Mutex
 		var waits []time.Duration
 		for range 5 {
 			go func() {
 				if e.Do(ctxBG, succeed) == nil {
+					mu.Lock()
+					defer mu.Unlock()
 					waits = append(waits, time.Since(began))
 				}
 			}()
@@ -111,6 +115,8 @@ func TestWaitingForTheRateLimit(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(waits) != 3 || waits[1] != 100*time.Millisecond || waits[2] != 200*time.Millisecond {
 			t.Errorf("let in after %v, want 0s, 100ms and 200ms, and two refused", waits)
 		}
