@@ -206,7 +206,7 @@ func TestTheHeadOfALateAnswerIsLate(t *testing.T) {
 
 func TestARouteInsideAPoint(t *testing.T) {
 	client := open(t, seatrial.WithFaults(everything))
-	arm(client.Point("orders"), &fault.Fault{Kind: fault.KindLatency})
+	arm(client.Point("orders"), &fault.Fault{Kind: fault.KindLatency, Min: time.Millisecond, Max: time.Millisecond})
 	option, spans := record()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /orders/{id}", func(http.ResponseWriter, *http.Request) {})
