@@ -21,6 +21,13 @@ func spec() trial.Spec {
 			{Share: 50_000, MinTime: trial.Duration(time.Minute), MinUnits: 10, RequireSafe: true}}})
 }
 
+// experiment begins with a steady phase of 30 s.
+func experiment() trial.Spec {
+	return trial.Normalize(trial.Spec{Name: "t", Goal: trial.GoalSurvive, Flag: "f", Treatment: "on", Control: "off", Hypothesis: "h", MaxUnits: 100_000,
+		Deadline: trial.Duration(30 * time.Minute), Steps: []trial.Step{{Share: 5000, MinTime: trial.Duration(time.Minute), MinUnits: 10}},
+		Guardrails: trial.DefaultGuardrails()})
+}
+
 // history is what a control plane stores of one attempt.
 type history struct {
 	spec    trial.Spec
@@ -33,6 +40,9 @@ type history struct {
 // record plays a random trial as the control plane does, and keeps states in some rows only.
 func record(t *rapid.T) history {
 	h := history{spec: spec()}
+	if rapid.Bool().Draw(t, "chaos") {
+		h.spec = experiment()
+	}
 	s := trial.Start(h.spec, 1, epoch)
 	h.changes = []Change{{Revision: 10, State: stored(s)}}
 	rate := rapid.SampledFrom([]float64{0.002, 0.01, 0.05, 0.3}).Draw(t, "rate")
@@ -81,8 +91,13 @@ func interval(t *rapid.T, s trial.State, at time.Time, rate, times float64) outc
 		}
 		return a
 	}
-	return outcome.Interval{Seq: s.Seq + 1, Step: s.Step, From: at.Add(-15 * time.Second), To: at,
+	iv := outcome.Interval{Seq: s.Seq + 1, Step: s.Step, Steady: s.Steady, From: at.Add(-15 * time.Second), To: at,
 		Treatment: arm("treatment", min(rate*times, 1)), Control: arm("control", rate)}
+	if !s.Steady && iv.Treatment.Requests > 0 {
+		iv.Treatment.Injected = iv.Treatment.Requests / 3
+		iv.Injections = []outcome.Injection{{Point: "payment", Kind: "error", Phase: "before", Calls: iv.Treatment.Injected}}
+	}
+	return iv
 }
 
 // stored is a state after a way through the store.

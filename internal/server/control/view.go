@@ -22,6 +22,20 @@ type View struct {
 // JSON gives the Set as JSON, encoded once for all callers. Do not modify it.
 func (v *View) JSON() []byte { return v.json() }
 
+// ShownJSON gives the Set as JSON for people: without the secrets of experiments. Do not modify it.
+func (v *View) ShownJSON() []byte {
+	hasSecret := func(a flag.Allocation) bool { return a.Secret != "" }
+	if !slices.ContainsFunc(v.Set.Allocations, hasSecret) {
+		return v.JSON()
+	}
+	shown := *v.Set
+	shown.Allocations = slices.Clone(shown.Allocations)
+	for i := range shown.Allocations {
+		shown.Allocations[i].Secret = ""
+	}
+	return encodeOnce(&shown)()
+}
+
 // Compiled gives the Set in the form that evaluates, compiled once for all callers, when first
 // asked for. It fails if the stored set is not valid for this version.
 func (v *View) Compiled() (*eval.Snapshot, error) { return v.compiled() }

@@ -18,7 +18,7 @@ type zipped struct {
 }
 
 // snapshot sends the whole state to an SDK that cannot follow the stream. The entity tag is the
-// position that the stream uses as event id.
+// position that the stream uses as event id. Who may only look does not see secrets.
 func (c *call) snapshot() error {
 	view := c.api.cfg.Service.Snapshot()
 	tag := fmt.Sprintf(`"%s:%d"`, view.Head.History, view.Head.Revision)
@@ -32,7 +32,9 @@ func (c *call) snapshot() error {
 	}
 	header.Set("Content-Type", "application/json")
 	data := view.JSON()
-	if acceptsGzip(c.r.Header.Get("Accept-Encoding")) {
+	if c.principal.Role == control.RoleViewer {
+		data = view.ShownJSON()
+	} else if acceptsGzip(c.r.Header.Get("Accept-Encoding")) {
 		var err error
 		if data, err = c.api.gzip(view); err != nil {
 			return err
@@ -89,8 +91,12 @@ func acceptsGzip(header string) bool {
 	return false
 }
 
-// stream hands the request to the hub. It ends when the credential is no longer valid.
+// stream hands the request to the hub. It ends when the credential is no longer valid. It has the
+// secrets of experiments, which are not for those who may only look.
 func (c *call) stream() error {
+	if c.principal.Role == control.RoleViewer {
+		return &control.Error{Code: control.CodePermission, Message: "the stream is for clients of the SDK: use an SDK key, or read the change log"}
+	}
 	if c.api.cfg.Stream == nil {
 		return unavailable("this server has no change stream")
 	}

@@ -88,3 +88,24 @@ func TestTheStreamNamesItsOwnerAndNoticesRevocation(t *testing.T) {
 		t.Fatal(b.log.String())
 	}
 }
+
+func TestSecretsOfExperimentsAreForServicesOnly(t *testing.T) {
+	b := newBench(t)
+	b.send("POST", v1+"/flags", stormFlag).want(201)
+	b.send("POST", v1+"/trials", stormRun).want(201)
+	secret := b.service.Snapshot().Set.Allocations[0].Secret
+	if body := string(b.send("GET", v1+"/snapshot", "", "as: sdk").want(200).body); len(secret) != 32 || !strings.Contains(body, secret) {
+		t.Fatalf("an SDK does not see the secret %q in %s", secret, body)
+	}
+	b.send("GET", v1+"/stream", "", "as: viewer").wantProblem(control.CodePermission)
+	shown := b.send("GET", v1+"/snapshot", "", "as: viewer", "Accept-Encoding: gzip").want(200)
+	var set flag.Set
+	if shown.json(&set); len(set.Allocations) != 1 || set.Allocations[0].Trial != "storm" {
+		t.Errorf("a viewer sees %+v", set.Allocations)
+	}
+	for _, path := range []string{"/snapshot", "/trials", "/trials/storm", "/trials/storm/history", "/trials/storm/intervals", "/changes"} {
+		if body := string(b.send("GET", v1+path, "", "as: viewer").want(200).body); strings.Contains(body, secret) || strings.Contains(body, `"secret"`) {
+			t.Errorf("%s shows the secret: %s", path, body)
+		}
+	}
+}
