@@ -91,6 +91,7 @@ func (x *experiment) withFlags(a *app, cmd *cobra.Command) {
 	positiveVar(flags, &x.minTime, "min-time", defaultChaosStep, "the least time before it may be called survived")
 	positiveVar(flags, &x.steadyTime, "steady-time", 0, "how long both arms get the control before the fault is on (default 30s, at least two intervals)")
 	a.completeFlag(cmd, "flag", flagNames)
+	a.completeFlag(cmd, "point", pointNames)
 }
 
 func (a *app) startChaos(ctx context.Context, c *api.Client, x *experiment) error {
