@@ -201,6 +201,10 @@ var scripts = []script{
 		s.Guardrails = append(s.Guardrails, trial.Guardrail{Name: "shop", Metric: trial.MetricErrors, Unit: trial.UnitRequest, Mode: trial.ModeEnforce, Absolute: 0.1,
 			Prometheus: &trial.PromSource{Treatment: trial.PromCounters{Total: "t", Bad: "tb"}, Control: trial.PromCounters{Total: "c", Bad: "cb"}}})
 	}, func(int) uint64 { return 0 }},
+	{"storm", func(s *trial.Spec) {
+		s.Goal, s.Hypothesis, s.Watch, s.MaxUnits, s.SteadyTime = trial.GoalSurvive, "h", 0, 2_000, trial.Duration(2*time.Second)
+		s.Steps = []trial.Step{{Share: 10_000, MinTime: trial.Duration(2 * time.Second), MinUnits: 1}}
+	}, func(n int) uint64 { return uint64(n % 9 / 8 * 400) }},
 }
 
 func (s script) spec() trial.Spec {
@@ -231,6 +235,7 @@ func runUntilKilled(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	onlyWhatIsStored(t, service)
 	out := &scripted{run: rand.Uint64()}
 	go controller.New(controller.Config{Trials: acknowledging{service}, Outcomes: out, Evidence: noPins{}, Sources: out, Reached: reached}, nil).Run(t.Context())
 	for range 600 {
@@ -240,6 +245,18 @@ func runUntilKilled(t *testing.T, dir string) {
 		time.Sleep(time.Second)
 	}
 	t.Fatal("it lived on")
+}
+
+// onlyWhatIsStored holds after a crash that a fault is on only if the log says that its steady phase
+// is over, and never without its secret (S12).
+func onlyWhatIsStored(t *testing.T, service *control.Service) {
+	t.Helper()
+	for _, a := range service.Snapshot().Set.Allocations {
+		e, err := service.GetTrial(a.Trial)
+		if err != nil || e.State.Ended() || a.Fault != (e.Spec.Goal == trial.GoalSurvive && e.State.Baseline != nil) || (e.Spec.Goal == trial.GoalSurvive) != (len(a.Secret) == 32) {
+			t.Fatalf("%+v is on, the log has %+v (%v)", a, e.State, err)
+		}
+	}
 }
 
 // dying gives what kills the process at its point.
@@ -274,6 +291,10 @@ func start(t *testing.T, service *control.Service, s script) {
 	}
 	f := flag.Flag{Key: s.name, Kind: flag.KindRelease, Type: flag.TypeBoolean, Enabled: true, DefaultVariant: "off",
 		Variants: []flag.Variant{{Name: "on", Value: json.RawMessage("true")}, {Name: "off", Value: json.RawMessage("false")}}}
+	if s.spec().Goal == trial.GoalSurvive {
+		f.Kind, f.Type = flag.KindFault, flag.TypeObject
+		f.Variants[0].Value, f.Variants[1].Value = json.RawMessage(`{"point":"payment","rate":1,"faults":[{"kind":"error"}]}`), json.RawMessage("null")
+	}
 	if _, err := service.GetFlag(s.name); err != nil {
 		if _, err := service.CreateFlag(t.Context(), f, ana); err != nil {
 			t.Fatal(err)
@@ -315,7 +336,7 @@ type scripted struct {
 func (*scripted) Expect(_, _ string) error { return nil }
 func (*scripted) Forget(string)            {}
 
-func (s *scripted) Close(name, _ string) (iv outcome.Interval) {
+func (s *scripted) Close(name, version string) (iv outcome.Interval) {
 	if s.counts == nil {
 		s.counts = map[string]int{}
 	}
@@ -325,6 +346,9 @@ func (s *scripted) Close(name, _ string) (iv outcome.Interval) {
 	arm := outcome.Arm{Requests: 400, NewUnits: 200, AtRiskUnits: 400}
 	iv.Treatment, iv.Control = arm, arm
 	iv.Treatment.Bad = scripts[i].bad(s.counts[name])
+	if name == "storm" && !strings.Contains(version, ".steady.") {
+		iv.Treatment.Injected = 100
+	}
 	iv.Treatment.BadUnits = iv.Treatment.Bad
 	id := fmt.Sprintf("%016x%016x", s.run, s.closed)
 	iv.Exemplars = []outcome.Exemplar{{TraceID: id, SpanID: id[:16], Time: time.Now().UTC().Round(0)}}
