@@ -1,7 +1,6 @@
 package seatrialhttp
 
 import (
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -38,15 +37,19 @@ var methods = []string{
 	http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace,
 }
 
-// methodOf gives the attributes of a method, and its part in the name of a span.
+// room is for as many attributes as a span begins with.
+const room = 8
+
+// methodOf gives the attributes of a method, with room for more, and its part in the name of a span.
 func methodOf(method string) (attrs []attribute.KeyValue, name string) {
+	attrs = make([]attribute.KeyValue, 0, room)
 	if method == "" {
 		method = http.MethodGet
 	}
 	if slices.Contains(methods, method) {
-		return []attribute.KeyValue{attrMethod.String(method)}, method
+		return append(attrs, attrMethod.String(method)), method
 	}
-	return []attribute.KeyValue{attrMethod.String(other), attrMethodOriginal.String(method)}, "HTTP"
+	return append(attrs, attrMethod.String(other), attrMethodOriginal.String(method)), "HTTP"
 }
 
 // serverAttributes are those that a sampler may want to see.
@@ -57,7 +60,7 @@ func serverAttributes(r *http.Request) (attrs []attribute.KeyValue, name string)
 		scheme = "https"
 	}
 	attrs = append(attrs, attrPath.String(r.URL.Path), attrScheme.String(scheme))
-	attrs = append(attrs, addressOf(r.Host, scheme)...)
+	attrs = appendAddress(attrs, r.Host, scheme)
 	if version := strings.TrimPrefix(r.Proto, "HTTP/"); version != r.Proto {
 		attrs = append(attrs, attrProtocol.String(strings.TrimSuffix(version, ".0")))
 	}
@@ -74,7 +77,7 @@ func clientAttributes(r *http.Request, dependency string) (attrs []attribute.Key
 		host = r.Host
 	}
 	attrs = append(attrs, attrDependency.String(dependency), attrURL.String(withoutSecrets(r.URL)))
-	return append(attrs, addressOf(host, r.URL.Scheme)...), name
+	return appendAddress(attrs, host, r.URL.Scheme), name
 }
 
 // withoutSecrets gives the URL without user, query and fragment.
@@ -83,19 +86,22 @@ func withoutSecrets(u *url.URL) string {
 	return open.String()
 }
 
-// addressOf splits "host:port"; without a port it is the scheme's.
-func addressOf(host, scheme string) []attribute.KeyValue {
+// appendAddress adds the parts of "host:port"; without a port it is the scheme's.
+func appendAddress(attrs []attribute.KeyValue, host, scheme string) []attribute.KeyValue {
 	if host == "" {
-		return nil
+		return attrs
 	}
-	name, port, err := net.SplitHostPort(host)
-	if err != nil {
-		name, port = strings.Trim(host, "[]"), "80"
+	name, port := host, ""
+	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') && (host[0] == '[' || strings.IndexByte(host, ':') == colon) {
+		name, port = host[:colon], host[colon+1:]
+	}
+	if port == "" {
+		port = "80"
 		if scheme == "https" {
 			port = "443"
 		}
 	}
-	attrs := []attribute.KeyValue{attrAddress.String(name)}
+	attrs = append(attrs, attrAddress.String(strings.Trim(name, "[]")))
 	if n, err := strconv.Atoi(port); err == nil {
 		attrs = append(attrs, attrPort.Int(n))
 	}

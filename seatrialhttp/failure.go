@@ -27,8 +27,11 @@ type StatusError struct {
 
 // failure gives a *StatusError if the answer is one, else nil.
 func failure(answer *http.Response) error {
+	if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
+		return nil
+	}
 	wait, asked := retryAfter(answer.Header, time.Now())
-	if answer.StatusCode < 500 && !(answer.StatusCode == http.StatusTooManyRequests && asked) {
+	if answer.StatusCode == http.StatusTooManyRequests && !asked {
 		return nil
 	}
 	return &StatusError{StatusCode: answer.StatusCode, wait: wait, final: answer.Header.Get(RetryHeader) == retryNo}
@@ -54,6 +57,9 @@ func (e *StatusError) Retryable() bool {
 // of the answer if there is one, so that clocks need not agree.
 func retryAfter(h http.Header, now time.Time) (wait time.Duration, asked bool) {
 	value := strings.TrimSpace(h.Get("Retry-After"))
+	if value == "" {
+		return 0, false
+	}
 	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
 		return time.Duration(seconds) * time.Second, true
 	}

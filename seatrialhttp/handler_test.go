@@ -236,3 +236,27 @@ func TestWithARealClient(t *testing.T) {
 		t.Errorf("%d spans, breaker %v", len(spans()), client.Dependency("payment").State())
 	}
 }
+
+func TestAddresses(t *testing.T) {
+	for host, want := range map[string]string{
+		"":                 "",
+		"shop":             "shop 443",
+		"shop:8443":        "shop 8443",
+		"shop:":            "shop 443",
+		"shop:http":        "shop ",
+		"192.0.2.1:80":     "192.0.2.1 80",
+		"[2001:db8::1]:80": "2001:db8::1 80",
+		"[2001:db8::1]":    "2001:db8::1 443",
+		"2001:db8::1":      "2001:db8::1 443",
+		":80":              " 80",
+		"[":                " 443",
+	} {
+		got := ""
+		for i, a := range appendAddress(nil, host, "https") {
+			got += []string{"", " "}[i] + a.Value.String()
+		}
+		if strings.TrimSpace(got) != strings.TrimSpace(want) {
+			t.Errorf("%q is %q, want %q", host, got, want)
+		}
+	}
+}
