@@ -93,11 +93,60 @@ func (c *conn) decide(arming uint64) *fate {
 	return c.suffer(arming, s, life)
 }
 
+// oneReader lets one read at a time pass; connections can be read by several. Its slot is a channel,
+// so that deadlines reach those that wait for it, and tests in fake time as well.
+type oneReader struct {
+	slot  chan struct{}
+	limit context.Context
+	r     io.Reader
+}
+
+func (o *oneReader) Read(b []byte) (int, error) {
+	if err := enter(o.slot, o.limit); err != nil {
+		return 0, err
+	}
+	defer func() { <-o.slot }()
+	return o.r.Read(b)
+}
+
+// oneWriter lets one write at a time pass.
+type oneWriter struct {
+	slot  chan struct{}
+	limit context.Context
+	w     io.Writer
+}
+
+func (o *oneWriter) Write(b []byte) (int, error) {
+	if err := enter(o.slot, o.limit); err != nil {
+		return 0, err
+	}
+	defer func() { <-o.slot }()
+	return o.w.Write(b)
+}
+
+// enter waits for the slot, or for the deadline.
+func enter(slot chan struct{}, limit context.Context) error {
+	for {
+		select {
+		case slot <- struct{}{}:
+			return nil
+		case <-limit.Done():
+			if err := limit.Err(); err != nil { // else it was moved meanwhile
+				return err
+			}
+		}
+	}
+}
+
 // suffer makes the strike the connection's fate.
 func (c *conn) suffer(arming uint64, s *fault.Strike, life context.Context) *fate {
-	f := &fate{arming: arming, strike: s, in: s.Reader(&c.reads, c.Conn), out: s.Writer(&c.writes, c.Conn), life: life}
+	f := &fate{arming: arming, strike: s, in: c.Conn, out: c.Conn, life: life}
+	switch s.Injection().Kind {
+	case fault.KindBandwidth, fault.KindTruncate, fault.KindCorrupt:
+		f.in = &oneReader{make(chan struct{}, 1), &c.reads, s.Reader(&c.reads, c.Conn)}
+		f.out = &oneWriter{make(chan struct{}, 1), &c.writes, s.Writer(&c.writes, c.Conn)}
+	}
 	if life != nil {
-		f.in, f.out = c.Conn, c.Conn
 		f.forget = func() bool { return true }
 		if closeIt := func() { c.cancelled(f) }; life.Err() != nil {
 			closeIt()

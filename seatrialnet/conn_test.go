@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -429,4 +430,36 @@ func TestADeadlineThatIsMovedClosesNothingTooEarly(t *testing.T) {
 			t.Error("closed, but not over")
 		}
 	})
+}
+
+// A net.Conn may be used by many at once. What this is for is the race detector.
+func TestConcurrentUse(t *testing.T) {
+	for _, f := range []fault.Fault{{Kind: fault.KindLatency, Min: 1, Max: 1}, {Kind: fault.KindBandwidth, BytesPerSecond: fault.MaxBytesPerSecond},
+		{Kind: fault.KindTruncate, AfterBytes: 700}, {Kind: fault.KindCorrupt, Share: 0.5}, {Kind: fault.KindCancel, Min: 1, Max: 1}, {Kind: fault.KindLostReply}} {
+		synctest.Test(t, func(t *testing.T) {
+			p := armed(f)
+			ours, theirs := pair(t, p)
+			echo(theirs)
+			var all sync.WaitGroup
+			for range 4 {
+				all.Go(func() {
+					for range 20 {
+						_, _ = ours.Write([]byte("0123456789"))
+					}
+				})
+				all.Go(func() {
+					for range 20 {
+						_ = ours.SetReadDeadline(time.Now().Add(time.Second))
+						_, _ = ours.Read(make([]byte, 10))
+					}
+				})
+			}
+			all.Go(func() { time.Sleep(time.Millisecond); p.Off(); arm(p, f) })
+			all.Wait()
+			_ = ours.Close()
+			if p.Active() != 0 {
+				t.Errorf("%s: %d active", f.Kind, p.Active())
+			}
+		})
+	}
 }
