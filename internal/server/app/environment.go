@@ -101,7 +101,7 @@ func (s *Server) serve(e *environment, a *auth.Auth) {
 		OTLPTraces:  http.HandlerFunc(e.receiver.ServeTraces),
 		OTLPMetrics: http.HandlerFunc(e.receiver.ServeMetrics),
 		OTLPError:   otlp.Refuse,
-		Console:     console.New(console.Config{State: e.service, Traces: e.traces, Environment: e.name}),
+		Console:     console.New(console.Config{State: e.service, Traces: e.traces, Fleet: e.fleet, Environment: e.name}),
 		Metrics:     s.writeMetrics, Ready: s.ready, Logger: s.cfg.Logger,
 	})
 }

@@ -39,6 +39,7 @@ var (
 type Config struct {
 	State       State
 	Traces      Traces
+	Fleet       Fleet
 	Environment string
 }
 
@@ -68,7 +69,7 @@ func New(cfg Config) *Console {
 	}
 }
 
-// Home shows trials, flags and the newest changes to p.
+// Home shows trials, flags, what processes report, and the newest changes to p.
 func (c *Console) Home(w http.ResponseWriter, r *http.Request, p control.Principal) error {
 	data, err := c.home(r.Context())
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/seatrial/seatrial/internal/core/outcome"
 	"github.com/seatrial/seatrial/internal/core/trial"
 	"github.com/seatrial/seatrial/internal/server/control"
+	"github.com/seatrial/seatrial/internal/server/fleet"
 	"github.com/seatrial/seatrial/internal/server/traces"
 )
 
@@ -25,6 +26,7 @@ type state struct {
 	trials  []control.TrialEntry
 	flags   []control.FlagEntry
 	changes []control.Change
+	facts   []fleet.Fact
 	err     error
 }
 
@@ -44,7 +46,9 @@ func newConsole(t *testing.T, s state) *Console {
 		t.Fatal(err)
 	}
 	store.Add([]traces.Span{{TraceID: traces.TraceID{15: 1}, SpanID: traces.SpanID{1}, Service: "payment", Name: "charge", Start: 1, End: 2}})
-	return New(Config{State: s, Traces: store, Environment: "production"})
+	reports := fleet.New(fleet.Limits{})
+	reports.AddFacts(s.facts)
+	return New(Config{State: s, Traces: store, Fleet: reports, Environment: "production"})
 }
 
 func render(t *testing.T, s state) (*httptest.ResponseRecorder, string) {
@@ -82,6 +86,15 @@ func full() state {
 			{Revision: 1, Actor: hostile, Reason: hostile, Ops: []control.Op{{Kind: control.KindFlag, Key: "old"}}},
 			{Revision: 2, Actor: "controller", Ops: make([]control.Op, 5)},
 		},
+		facts: []fleet.Fact{
+			{Kind: fleet.OfState, Name: "pg", Service: hostile, Instance: "1", Variant: "fast", State: fleet.Open, End: 1},
+			{Kind: fleet.OfState, Name: "pg", Service: hostile, Instance: "2", Variant: "fast", State: fleet.Closed, End: 1},
+			{Kind: fleet.OfBudget, Name: "pg", Service: hostile, Instance: "2", Variant: "fast", Value: 0.25, End: 1},
+			{Kind: fleet.OfEvents, Name: "pg", Service: hostile, Instance: "2", Variant: "fast", Event: fleet.Retry, Count: 12, End: 1},
+			{Kind: fleet.OfState, Name: "mail", Service: "shop", Instance: "1", State: fleet.HalfOpen, End: 1},
+			{Kind: fleet.OfPoint, Name: "charge", Service: "shop", Instance: "1", Allowed: true, Traffic: true, End: 1 << 62},
+			{Kind: fleet.OfPoint, Name: "ship", Service: hostile, Instance: "1", End: 1 << 62},
+		},
 	}
 }
 
@@ -94,6 +107,7 @@ func TestThePageTellsHowTrialsStand(t *testing.T) {
 		"2.5% (5 of 200)", "1% (2 of 200)", "2.5× (0.9× to 6×)", "◌ undecided", "✖ harmful", "seatrial rollout abort express", "▶ running", "seatrial chaos abort payment-slow",
 		"✖ weakness found", "Payment failures reached the users.", "Share 0%", "payment charge, 250ms", "1970-01-01 00:01:00 UTC",
 		"switched off", "code default", "removed flag old", "and 2 more",
+		"mail shop ‖ half-open ", "✖ open in 1 of 2 ", " fast 25% 0 12 ", "charge shop ✔ allowed 20", "■ denied –",
 	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is not in the page: %s", part, text)
@@ -233,7 +247,7 @@ func linear(c int) float64 {
 
 func TestAnEmptyServerSaysWhatToDo(t *testing.T) {
 	_, page := render(t, state{})
-	for _, part := range []string{"No trial is running", "seatrial rollout start", "There is no flag yet", "seatrial flag create", "Nothing has been changed yet"} {
+	for _, part := range []string{"No trial is running", "seatrial rollout start", "There is no flag yet", "seatrial flag create", "Nothing has been changed yet", "seatrial dependency list -w", "No service has reported a point yet"} {
 		if !strings.Contains(page, part) {
 			t.Errorf("%q is not in the page", part)
 		}

@@ -34,6 +34,11 @@ type home struct {
 	Flags          []flagView
 	MoreFlags      bool
 	Changes        []changeView
+
+	Dependencies     []dependencyView
+	MoreDependencies bool
+	Points           []pointView
+	MorePoints       bool
 }
 
 type trialView struct {
@@ -91,6 +96,7 @@ func (c *Console) home(ctx context.Context) (*home, error) {
 			Default: cmp.Or(f.DefaultVariant, "code default"), Trial: onFlag[f.Key],
 		})
 	}
+	c.fleet(h)
 	changes, err := c.cfg.State.ListChanges(ctx, max(0, h.Revision-maxChanges), maxChanges)
 	if err != nil {
 		return nil, err
