@@ -63,3 +63,38 @@ func ExampleParsePolicy() {
 	// 200ms 3 <nil>
 	// resilience policy: /retry/maxAttempts: is 99: it must be from 1 to 20
 }
+
+func ExampleRun() {
+	prices := resilience.New("prices", resilience.Policy{
+		Timeout:  time.Second,
+		Breaker:  &resilience.BreakerPolicy{ConsecutiveFailures: 1, OpenFor: time.Minute},
+		Fallback: &resilience.FallbackPolicy{On: []resilience.Reason{resilience.ReasonOpen, resilience.ReasonTimeout}},
+	})
+	call := resilience.Call[int]{
+		Do:       func(context.Context) (int, error) { return 0, errors.New("connection reset") },
+		Fallback: func(context.Context, error) (int, error) { return 42, nil }, // yesterday's
+	}
+	for range 2 {
+		price, err := resilience.Run(context.Background(), prices, call)
+		fmt.Println(price, err)
+	}
+	// Output:
+	// 0 connection reset
+	// 42 <nil>
+}
+
+func ExampleAttempt() {
+	stock := resilience.New("stock", resilience.Policy{Retry: &resilience.RetryPolicy{BaseDelay: time.Millisecond}})
+	_, err := resilience.Run(context.Background(), stock, resilience.Call[string]{
+		Do: func(ctx context.Context) (string, error) {
+			fmt.Println("attempt", resilience.Attempt(ctx))
+			return "", errors.New("no route to host")
+		},
+	})
+	fmt.Println(errors.Is(err, resilience.ErrExhausted))
+	// Output:
+	// attempt 1
+	// attempt 2
+	// attempt 3
+	// true
+}
