@@ -64,7 +64,7 @@ func (r *reportOutput) markdown(level string) string {
 }
 
 func (r *reportOutput) writeInjected(b *strings.Builder, level string) {
-	fmt.Fprintf(b, "%s What was injected\n\n%s\n\n", level, md(r.injectedWords()))
+	fmt.Fprintf(b, "%s What was injected\n\n%s\n\n", level, r.injectedWords())
 	if len(r.Injected.Points) == 0 {
 		return
 	}

@@ -229,9 +229,14 @@ func (d *day) try(ctx context.Context, x *experiment, into *dayStep) error {
 	if err := d.app.storeFault(ctx, d.c, f, etag, w); err != nil {
 		return err
 	}
-	t, err := d.c.StartTrial(ctx, x.spec, w.to(""))
-	if err != nil {
+	// An interrupt between the request and its answer would leave an experiment that nobody follows.
+	t, err := d.c.StartTrial(context.WithoutCancel(ctx), x.spec, w.to(""))
+	var refused *api.Problem
+	switch {
+	case errors.As(err, &refused):
 		return d.app.takeBack(ctx, d.c, f, etag, err)
+	case err != nil: // it may have started all the same
+		return errors.Join(err, d.abort(ctx, x.spec.Name, err, &t))
 	}
 	into.Attempt = t.State.Attempt
 	follow := watcher{fetch: func(ctx context.Context) (api.Trial, error) { return d.c.Trial(ctx, x.spec.Name) }, show: d.app.narrate(), away: d.app.tellAway}

@@ -144,7 +144,7 @@ func TestFaultNotation(t *testing.T) {
 		{name: "weight", flags: faultFlags{errors: []string{"503:0"}, rate: "1"}, fail: "neither a weight"},
 		{name: "range", flags: faultFlags{latencies: []string{"3s..1s"}, rate: "1"}, fail: "write a range"},
 		{name: "too long", flags: faultFlags{latencies: []string{"1h"}, rate: "1"}, fail: "10m0s"},
-		{name: "cancel after", flags: faultFlags{cancels: []string{"1:after"}, rate: "1"}, fail: "cannot be cancelled"},
+		{name: "cancel after", flags: faultFlags{cancels: []string{"1:after"}, rate: "1"}, fail: "can be cancelled"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := test.flags.program("payment")

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seatrial/seatrial/internal/cli/api"
 	server "github.com/seatrial/seatrial/internal/server/app"
 	"github.com/seatrial/seatrial/internal/server/control"
 	"github.com/seatrial/seatrial/internal/server/store/sqlite"
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Setup:         startServer,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"runs": runs, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed, "revision": revision, "cell": nthCell, "gzip": gzipped, "points": reportPoints,
+			"runs": runs, "freeport": freePort, "ready": waitReady, "post": post, "mode": mode, "exits": exits, "found": found, "seed": seed, "revision": revision, "cell": nthCell, "gzip": gzipped, "points": reportPoints, "started": waitStarted,
 		},
 	})
 }
@@ -134,6 +135,19 @@ func reportPoints(ts *testscript.TestScript, _ bool, names []string) {
 		"scopeMetrics":[{"metrics":[{"name":"seatrial.point.traffic","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[` + strings.Join(points, ",") + `]}}]}]}]}`
 	ts.Check(os.WriteFile(ts.MkAbs("points.json"), []byte(body), 0o600))
 	post(ts, false, []string{"/v1/metrics", "points.json", ts.Getenv("SDK_KEY")})
+}
+
+// started NAME waits until a trial that a program in the background starts runs.
+func waitStarted(ts *testscript.TestScript, _ bool, args []string) {
+	c, err := api.New(ts.Getenv("SEATRIAL_SERVER"), ts.Getenv("SEATRIAL_TOKEN"))
+	ts.Check(err)
+	for range 3000 {
+		if t, err := c.Trial(context.Background(), args[0]); err == nil && !t.State.Ended() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // another process: no clock to turn
+	}
+	ts.Fatalf("%s did not start", args[0])
 }
 
 // runs seatrial ARGS runs the real command line in this process, which is faster than exec. It

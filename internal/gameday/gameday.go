@@ -36,6 +36,7 @@ const (
 	DefaultDeadline = 4 * time.Hour
 	MaxDeadline     = 24 * time.Hour
 	MaxSteps        = 100
+	MaxFile         = 256 << 10 // bytes
 	MaxPause        = 8 * time.Hour
 )
 
@@ -66,7 +67,7 @@ type Step struct {
 }
 
 // Experiment is what the flags of `seatrial chaos start` say, in the same notations; a field that is
-// left out has the default of its flag. docs/chaos.md describes them.
+// left out has the default of its flag. `seatrial chaos start --help` describes them.
 type Experiment struct {
 	Name, Hypothesis, Description string
 	Point, Flag                   string

@@ -122,6 +122,9 @@ func TestFaultsHaveTheirLines(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 	}
+	if _, err := Parse("day.yaml", make([]byte, MaxFile+1)); err == nil || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("a file too large: %v", err)
+	}
 	if _, err := Parse("day.json", []byte(`{"title":"t","steps":[{"pause":"ask","pause":"1m"}]}`)); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("twice in JSON: %v", err)
 	}

@@ -32,6 +32,9 @@ func ParseExperiment(name string, data []byte) (Experiment, error) {
 }
 
 func parse[T any](name string, data []byte, hint string, read func(*strict.Object) T) (value T, err error) {
+	if len(data) > MaxFile {
+		return value, definition.Faults{{File: name, Line: 1, Column: 1, Detail: fmt.Sprintf("has %d bytes; at most %d are read", len(data), MaxFile)}}
+	}
 	documents, err := definition.Documents(name, data)
 	if err != nil {
 		return value, err
