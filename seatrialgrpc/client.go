@@ -76,6 +76,9 @@ func (x *exchange) make(ctx context.Context) error {
 	if got == nil {
 		return withStatus(err)
 	}
+	if _, again := pushback(got.trailer); !again && err != nil {
+		hop.GiveUp(ctx) // further inside
+	}
 	if x.rivals {
 		got.deliver(message)
 	}

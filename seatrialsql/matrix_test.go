@@ -126,7 +126,8 @@ func transactions(db *sql.DB, note func(string, ...any)) {
 				note("rollback: %v", tx.Rollback())
 			}
 			cancel()
-			note("over, open connections: %d", db.Stats().OpenConnections)
+			note("over")
+			note("open connections: %d", db.Stats().OpenConnections)
 		}
 	}
 }

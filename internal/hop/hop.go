@@ -57,6 +57,11 @@ func Note(ctx context.Context, err error) {
 	if !errors.Is(err, resilience.ErrExhausted) && !errors.Is(err, resilience.ErrOpen) {
 		return
 	}
+	GiveUp(ctx)
+}
+
+// GiveUp tells the request in ctx that a call made for it was given up.
+func GiveUp(ctx context.Context) {
 	if h := of(ctx); h != nil {
 		h.gaveUp.Store(true)
 	}
