@@ -5,13 +5,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"github.com/seatrial/seatrial/internal/hop"
 )
 
 // answer is a ResponseWriter that remembers the status.
 type answer struct {
 	http.ResponseWriter
-	hop      hop
-	status   int // of the final answer; 0: none yet
+	hop      *hop.Hop // the request's context
+	status   int      // of the final answer; 0: none yet
 	hijacked bool
 }
 
@@ -21,7 +23,9 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		a.status = status
-		a.hop.answer(status, a.Header())
+		if status >= http.StatusInternalServerError && a.hop.GaveUp() {
+			a.Header()[RetryHeader] = []string{retryNo}
+		}
 	}
 	a.ResponseWriter.WriteHeader(status)
 }

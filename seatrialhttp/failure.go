@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial/fault"
+	"github.com/seatrial/seatrial/resilience"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -41,6 +42,10 @@ func failure(answer *http.Response) error {
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("the dependency answered %d %s", e.StatusCode, http.StatusText(e.StatusCode))
 }
+
+// Is makes errors.Is(err, [resilience.ErrExhausted]) hold for an answer with a [RetryHeader]: the
+// dependency has repeated in vain itself.
+func (e *StatusError) Is(target error) bool { return e.final && target == resilience.ErrExhausted }
 
 // Unwrap gives the [fault.Error] if the answer was injected, else nil.
 func (e *StatusError) Unwrap() error { return e.cause }

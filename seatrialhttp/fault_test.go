@@ -348,3 +348,35 @@ func TestAPanicInTheCallLeavesNothingBehind(t *testing.T) {
 		})
 	}
 }
+
+// foreign is a context that is not the standard library's: what waits for its end needs a goroutine.
+type foreign struct {
+	context.Context
+	done chan struct{}
+}
+
+func (f foreign) Done() <-chan struct{} { return f.done }
+func (f foreign) Value(any) any         { return nil }
+
+// TestNothingWaitsForTheCallersContext: contexts of callers may live as long as the process, so
+// whatever a request hung on to them goes with the request, however it ended.
+func TestNothingWaitsForTheCallersContext(t *testing.T) {
+	bases := map[string]tripper{
+		"answer": func(r *http.Request) (*http.Response, error) { return respond(r, 200, "done"), nil },
+		"status": func(r *http.Request) (*http.Response, error) { return respond(r, 503, "later"), nil },
+		"error":  func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
+		"panic":  func(*http.Request) (*http.Response, error) { panic("boom") },
+	}
+	for name, base := range bases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // which fails if a goroutine is left
+				tr := newRig(resilience.Policy{Retry: quick(2)}).transport(base)
+				req, _ := http.NewRequestWithContext(foreign{context.Background(), make(chan struct{})}, "GET", "http://payment/", nil)
+				defer func() { _ = recover() }()
+				if resp, err := tr.RoundTrip(req); err == nil {
+					_ = text(t, resp)
+				}
+			})
+		})
+	}
+}

@@ -28,7 +28,7 @@ import (
 // calls made with it, by [NewTransport] or gRPC, pass the rest on. A request that is itself a
 // repetition, by [AttemptHeader], is not repeated further inside: the attempts of layers add up
 // instead of multiplying. An answer of 500 or above has the header [RetryHeader] if a call that was
-// made for it by [NewTransport] failed in spite of repetitions, was refused by an open breaker, or
+// made for it by an adapter failed in spite of repetitions, was refused by an open breaker, or
 // got such an answer itself: the caller's own repetitions would be in vain as well.
 //
 // # Faults
@@ -62,12 +62,11 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer := &answer{ResponseWriter: w}
-	answer.hop = hop{Context: h.config.travel().Extract(r.Context(), propagation.HeaderCarrier(r.Header))}
-	ctx, done := answer.hop.heed(r.Header)
+	served, done := heed(h.config.travel().Extract(r.Context(), propagation.HeaderCarrier(r.Header)), r.Header)
 	defer done()
 	attrs, method := serverAttributes(r)
-	ctx, span := h.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attrs...))
+	ctx, span := h.tracer.Start(served, method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attrs...))
+	answer := &answer{ResponseWriter: w, hop: served}
 	inner := r.WithContext(ctx)
 	returned := false
 	defer func() {

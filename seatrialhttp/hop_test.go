@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial"
+	"github.com/seatrial/seatrial/internal/hop"
 	"github.com/seatrial/seatrial/resilience"
 )
 
@@ -249,18 +250,17 @@ func FuzzHeadersOfAHop(f *testing.F) {
 		h := http.Header{TimeoutHeader: {timeout}, AttemptHeader: {attempt}}
 		own, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		s := &hop{Context: own}
-		ctx, done := s.heed(h)
+		ctx, done := heed(own, h)
 		defer done()
 		limit, _ := own.Deadline()
 		if deadline, ok := ctx.Deadline(); !ok || deadline.After(limit) {
 			t.Errorf("deadline %v, own %v", deadline, limit)
 		}
-		if s.attempt != 0 && (s.attempt < 2 || s.attempt > maxAttempt || strconv.Itoa(s.attempt) != strings.TrimLeft(attempt, "0")) {
-			t.Errorf("attempt %d of %q", s.attempt, attempt)
+		if n := hop.Attempt(ctx); n != 1 && (n < 2 || n > maxAttempt || strconv.Itoa(n) != strings.TrimLeft(attempt, "0")) {
+			t.Errorf("attempt %d of %q", n, attempt)
 		}
 		out := http.Header{}
-		tell(ctx, attemptAround(ctx), out)
+		tell(ctx, hop.Attempt(ctx), out)
 		if n, ok := number(out, TimeoutHeader, 1, maxTimeout.Milliseconds()); !ok || n > time.Minute.Milliseconds() {
 			t.Errorf("passes on %q", out)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seatrial/seatrial"
 	"github.com/seatrial/seatrial/fault"
+	"github.com/seatrial/seatrial/internal/hop"
 	"github.com/seatrial/seatrial/resilience"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -115,13 +116,13 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	x.attributes, x.name = clientAttributes(r, t.dependency.Name())
-	x.outer = attemptAround(x.caller)
+	x.outer = hop.Attempt(x.caller)
 	x.hedged = x.repeatable && x.payload.copies()
 	a, err := t.dependency.run(x.caller, resilience.Call[*answered]{
 		Do: x.try, Discard: x.discard, Hedge: x.hedged, Fallback: x.fallback(),
 	})
 	if err != nil {
-		noteFailed(x.caller, err)
+		hop.Note(x.caller, err)
 	}
 	if !a.counts(err) {
 		a.drop()

@@ -141,34 +141,38 @@ func (x *exchange) injected(err error) (*answered, error) {
 }
 
 // send is the call itself: one request over the wire. A strike is one that may cancel it.
-func (x *exchange) send(ctx context.Context, strike *fault.Strike) (*answered, error) {
+func (x *exchange) send(ctx context.Context, strike *fault.Strike) (a *answered, err error) {
 	lasting, cancel := context.WithCancelCause(lasting{x.caller, ctx})
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	defer func() {
+		if a == nil { // also when the base panics
+			stop()
+			cancel(nil)
+		}
+	}()
 	if strike.Injection().Kind == fault.KindCancel {
 		lasting, _ = strike.Before(lasting) // only arms it
 	}
 	r, err := x.prepare(lasting)
 	if err != nil {
-		cancel(nil)
 		return nil, err
 	}
 	x.transport.config.travel().Inject(x.transport.dependency.Carry(ctx), propagation.HeaderCarrier(r.Header))
 	tell(ctx, x.outer, r.Header)
 	answer, err := x.transport.config.base.RoundTrip(r)
 	if err != nil {
-		cancel(nil)
 		return nil, err
 	}
 	if marks := answer.Header.Get(seatrial.MarksHeader); marks != "" {
 		seatrial.NoteMarks(ctx, marks)
 	}
-	a := receive(lasting, answer, cancel)
+	got := receive(lasting, answer, cancel)
 	if !stop() { // given up while the answer came
 		cancel(nil)
-		a.drop() // its context is over: it ends at once
+		got.drop() // its context is over: it ends at once
 		return nil, context.Cause(ctx)
 	}
-	return a, failure(answer)
+	return got, failure(answer)
 }
 
 // prepare gives the request of a try. It is the only reader of the caller's.
