@@ -32,8 +32,7 @@ func (c *Client) carry(ctx context.Context, at *snapshot) context.Context {
 	var member strings.Builder
 	carried := 0
 	for _, x := range at.experiments {
-		p := c.part(ctx, where, at, x)
-		entry := p.sign(x)
+		entry := c.signedPart(ctx, where, at, x).entry
 		if entry == "" || carried == maxCarried {
 			continue
 		}

@@ -12,11 +12,10 @@ import (
 
 // part is the part that a unit plays in one experiment.
 type part struct {
-	role   eval.Role
-	unit   string // by which the unit is counted: its key, or the digest of it that came with the call
-	told   bool   // the decision came with the call, and so did its entry
-	entry  string // the signed decision, if it was asked for
-	digest string
+	role  eval.Role
+	unit  string // by which the unit is counted: its key, or the digest of it that came with the call
+	told  bool   // the decision came with the call, and so did its entry
+	entry string // the signed decision, if it was asked for
 }
 
 // chaosWork is what a unit of work knows of experiments; most units of work have none. It is guarded
@@ -65,26 +64,46 @@ func (c *Client) part(ctx context.Context, where *scope, at *snapshot, x *experi
 	if w == nil {
 		return decide(decisionsIn(ctx), where, at, x)
 	}
-	key := where.evaluation.TargetingKey
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	known := w.experiments()
+	return *w.part(where, at, x)
+}
+
+// signedPart is part with the signed decision, which a unit of work makes once, too.
+func (c *Client) signedPart(ctx context.Context, where *scope, at *snapshot, x *experiment) part {
+	w := where.workOf(c)
+	if w == nil {
+		p := decide(decisionsIn(ctx), where, at, x)
+		p.sign(x)
+		return p
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.part(where, at, x)
+	p.sign(x)
+	return *p
+}
+
+// part gives what the unit of work knows of a part, once it is decided. w.mu is held.
+func (w *Work) part(where *scope, at *snapshot, x *experiment) *part {
+	key, known := where.evaluation.TargetingKey, w.experiments()
 	for i := range known.parts {
 		if p := &known.parts[i]; p.attempt == x.attempt && (p.told || p.key == key) {
-			return p.part
+			return &p.part
 		}
 	}
 	if !known.read {
 		known.read, known.incoming = true, decisionsIn(w.scope.Context)
 	}
 	p := decide(known.incoming, where, at, x)
-	if key != "" || p.told { // else the unit may get a name yet
-		if len(known.parts) >= maxParts {
-			known.parts = known.parts[1:]
-		}
-		known.parts = append(known.parts, partOf{x.attempt, key, p})
+	if key == "" && !p.told { // the unit may get a name yet
+		return &p
 	}
-	return p
+	if len(known.parts) >= maxParts {
+		known.parts = known.parts[1:]
+	}
+	known.parts = append(known.parts, partOf{x.attempt, key, p})
+	return &known.parts[len(known.parts)-1].part
 }
 
 // experiments gives what the unit of work knows of experiments. w.mu is held.
@@ -107,26 +126,25 @@ func decide(incoming string, where *scope, at *snapshot, x *experiment) part {
 			return part{role: role, unit: digest, told: true, entry: entry}
 		}
 	}
-	context := where.core()
-	if context == nil || context.TargetingKey == "" {
+	unit := where.core()
+	if unit == nil || unit.TargetingKey == "" {
 		return part{}
 	}
 	var result eval.Result
-	evaluateFor(x.flag, context, &result)
+	evaluateFor(x.flag, unit, &result)
 	at.seen.note(&result)
-	p := part{unit: context.TargetingKey}
+	p := part{unit: unit.TargetingKey}
 	if result.Role != eval.RoleNone && result.Trial.Version == x.ref.Version {
 		p.role = result.Role
 	}
 	return p
 }
 
-// sign gives the signed decision; none for an anonymous unit, about whom nothing was decided.
-func (p *part) sign(x *experiment) string {
+// sign adds the signed decision; none for an anonymous unit, about whom nothing was decided.
+func (p *part) sign(x *experiment) {
 	if p.entry == "" && p.unit != "" && x.signer != nil {
 		p.entry = x.signer.entry(p.role, x.signer.digest(p.unit))
 	}
-	return p.entry
 }
 
 // reached counts a call that came to a point, from 1; 0 if there is no room to count it.
