@@ -137,7 +137,7 @@ var public = map[string][]string{
 
 // shared are packages that no user imports by name but that come with the public ones, and so are
 // held to the same rules.
-var shared = []string{"internal/tracing", "internal/messages"}
+var shared = []string{"internal/tracing", "internal/messages", "internal/hop"}
 
 var otelAPI = []string{
 	"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/baggage",
