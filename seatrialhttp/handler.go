@@ -44,7 +44,8 @@ import (
 //   - A reset aborts the connection (HTTP/2: the stream) and next is not called; so does a latency
 //     that never ends. A panic panics in the place of next.
 //   - A lost reply, as well as an error of phase after, lets next do its work and throws its answer
-//     away; then the connection is aborted, or the error answered.
+//     away; then the connection is aborted, or the error answered. If the fault is called off in
+//     the meantime, the answer is sent after all, up to 1 MiB of it.
 //   - Bandwidth and corruption strike what next writes, and so does truncation, after which the
 //     connection is aborted.
 func NewHandler(c *seatrial.Client, next http.Handler, options ...Option) http.Handler {
