@@ -227,3 +227,42 @@ func TestAnUpdateThatChangesNothingDisturbsNothing(t *testing.T) {
 		}
 	})
 }
+
+// Admitted and over in the same moment: whichever is seen first, no place is lost.
+func TestAPlaceThatComesTooLateIsNotLost(t *testing.T) {
+	p := &BulkheadPolicy{MaxConcurrent: 1, MaxQueue: 1, MaxWait: time.Second}
+	for name, end := range map[string]func(cancel func()){
+		"given up":           func(cancel func()) { cancel() },
+		"the wait is over":   func(func()) {},
+		"neither, a control": func(func()) {},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			for range 200 {
+				b := newBulkhead()
+				b.setLimit(1)
+				if err := b.take(ctxBG, "stock", p); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(ctxBG)
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					if b.take(ctx, "stock", p) == nil {
+						b.leave()
+					}
+				}()
+				synctest.Wait()
+				if name == "the wait is over" {
+					time.Sleep(p.MaxWait)
+				}
+				b.leave()
+				end(cancel)
+				<-done
+				cancel()
+				if b.inside() != 0 || b.waiting() != 0 {
+					t.Fatalf("%s: %d inside and %d waiting at the end", name, b.inside(), b.waiting())
+				}
+			}
+		})
+	}
+}

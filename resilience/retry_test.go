@@ -394,3 +394,21 @@ func TestT8_ListenersMayUseTheExecutorThatTellsThem(t *testing.T) {
 		}
 	})
 }
+
+func TestR3_ARefusalBetweenAttemptsHidesNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cases := map[string]Policy{
+			"rate limit": {RateLimit: &RateLimitPolicy{PerSecond: 1, Burst: 2}},
+			"breaker":    {Breaker: &BreakerPolicy{ConsecutiveFailures: 2}},
+		}
+		for name, p := range cases {
+			p.Retry = &RetryPolicy{MaxAttempts: 5, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond}
+			calls := 0
+			err := New("bank", p).Do(ctxBG, counting(&calls, errDown))
+			var failed *RetryError
+			if calls != 2 || !errors.As(err, &failed) || failed.Attempts != 2 || failed.Err != errDown || !refusal(failed.Stopped) {
+				t.Errorf("%s: %d calls, %v", name, calls, err)
+			}
+		}
+	})
+}

@@ -177,3 +177,32 @@ func TestR6_NestedLayersAddUpAlsoWhereErrorsLoseTheirMark(t *testing.T) {
 		}
 	})
 }
+
+func TestAnAttemptThatNeverLooksAtItsContextTimesOutAsWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, p := range []Policy{{TryTimeout: time.Second}, {Timeout: time.Second}} {
+			e := New("stock", p)
+			err := e.Do(ctxBG, func(context.Context) error { time.Sleep(1100 * time.Millisecond); return errDown })
+			var limit *TimeoutError
+			if !errors.As(err, &limit) || !errors.Is(err, errDown) || limit.PerTry != (p.TryTimeout > 0) {
+				t.Errorf("%+v: failed after 1.1s with %v", p, err)
+			}
+			if err := e.Do(ctxBG, func(context.Context) error { time.Sleep(900 * time.Millisecond); return errDown }); err != errDown {
+				t.Errorf("%+v: failed after 0.9s with %v", p, err)
+			}
+		}
+	})
+}
+
+func TestRetryNumbersItsRepetitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var numbers []int
+		_ = NewRetry("stock", RetryPolicy{}).Do(ctxBG, func(ctx context.Context) error {
+			numbers = append(numbers, Attempt(ctx))
+			return errDown
+		})
+		if len(numbers) != 3 || numbers[0] != 0 || numbers[1] != 2 || numbers[2] != 3 {
+			t.Errorf("numbers %v, want 0 2 3", numbers)
+		}
+	})
+}

@@ -128,3 +128,18 @@ func TestWindowsCarryOverWhatTheyCounted(t *testing.T) {
 		t.Errorf("of 10000 with a quarter bad, %d of %d were kept", failed, calls)
 	}
 }
+
+func TestAnUpdateChangesTheWindow(t *testing.T) {
+	b := NewBreaker("stock", BreakerPolicy{FailureRatio: 0.9, WindowCalls: 100})
+	_ = b.Do(ctxBG, fail)
+	for _, p := range []BreakerPolicy{{FailureRatio: 0.9, WindowCalls: 50}, {FailureRatio: 0.9, Window: time.Hour}, {FailureRatio: 0.9, Window: time.Minute}, {FailureRatio: 0.9, WindowCalls: 7}} {
+		b.Update(p)
+		w := b.phase.Load().failing.Load()
+		if w.last.size() != p.WindowCalls || w.length != p.Window {
+			t.Errorf("after an update to %+v the window is of %d calls, %v", p, w.last.size(), w.length)
+		}
+		if calls, failed := w.sum(now()); calls != 1 || failed != 1 {
+			t.Errorf("an update forgot: %d of %d", failed, calls)
+		}
+	}
+}
