@@ -10,4 +10,6 @@ measure '^BenchmarkParallel$' -benchtime 500ms -count 3 -cpu 1,2 .
 measure '^BenchmarkSwap$' -benchtime 20x .
 measure '^Benchmark(DuringSwaps|Outcome)$' -benchtime 1x -count 3 .
 measure . -benchtime 1x -v ./server
+measure '^BenchmarkPeers' -benchtime 300ms -count 3 -cpu 2 ./resilience
+measure '^BenchmarkConnections$' -benchtime 1x -count 3 ./resilience
 uptime
