@@ -101,6 +101,14 @@ func TestS9MoneyIsNotLostUnlessAllowed(t *testing.T) {
 	}
 }
 
+func TestS9WhoOwnsThePointCanDenyIt(t *testing.T) {
+	p := hits(Fault{Kind: KindError}, Caps{})
+	p.Restrict(Caps{Deny: []string{"st*"}})
+	if s := p.Begin(ctxBG, Call{}); s != nil {
+		t.Error("hit all the same")
+	}
+}
+
 // A pattern is compared as path.Match would for names without its other special characters.
 func TestPatterns(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
