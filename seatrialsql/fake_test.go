@@ -129,7 +129,7 @@ func (p prepares) PrepareContext(ctx context.Context, text string) (driver.Stmt,
 }
 
 func (b beginsTx) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	return fakeTx{b.c}, b.c.do(ctx, "begin-tx", o)
+	return fakeTx(b), b.c.do(ctx, "begin-tx", o)
 }
 
 func (e execOld) Exec(text string, args []driver.Value) (driver.Result, error) {

@@ -23,6 +23,12 @@ func TestPackageSQLSeesNoDifference(t *testing.T) {
 		},
 		"client": func(f *fake) driver.Connector { return WrapConnector(f, open(t), "db") },
 	}
+	conns := []string{"bare", "check", "full check"}
+	if testing.Short() {
+		delete(clients, "driver")
+		delete(clients, "nil client")
+		conns = conns[2:]
+	}
 	compare := func(t *testing.T, make func() *fake) {
 		t.Helper()
 		f := make()
@@ -38,7 +44,7 @@ func TestPackageSQLSeesNoDifference(t *testing.T) {
 		t.Run("connection "+name, func(t *testing.T) { compare(t, func() *fake { return &fake{shape: shape} }) })
 	}
 	for name, shape := range stmtShapes {
-		for _, conn := range []string{"bare", "check", "full check"} {
+		for _, conn := range conns {
 			t.Run("statement "+name+", connection "+conn, func(t *testing.T) {
 				compare(t, func() *fake { return &fake{shape: shapes[conn], stmts: shape} })
 			})
