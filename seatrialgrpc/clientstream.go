@@ -175,6 +175,7 @@ type clientStream struct {
 	openedAt bool
 	ended    bool
 	err      error         // how it ended
+	lost     error         // why the fault cut it short, if it did
 	end      chan struct{} // closed then
 }
 
@@ -263,10 +264,21 @@ func (s *clientStream) SendMsg(m any) error {
 	if s.strike != nil {
 		if err := s.sent.Pass(s.inner, sizeOf(m)); err != nil {
 			s.cut(err)
+		}
+		if s.isCut() != nil {
 			return io.EOF // what happened is to be had by RecvMsg
 		}
 	}
 	return s.ClientStream.SendMsg(m)
+}
+
+// CloseSend says that there are no more messages; see [grpc.ClientStream]. The service must not take
+// what was cut short for all.
+func (s *clientStream) CloseSend() error {
+	if s.isCut() != nil {
+		return nil
+	}
+	return s.ClientStream.CloseSend()
 }
 
 // RecvMsg receives a message; see [grpc.ClientStream].
@@ -275,9 +287,11 @@ func (s *clientStream) RecvMsg(m any) error {
 	if err == nil && s.strike != nil {
 		if lost := s.received.Pass(s.inner, sizeOf(m)); lost != nil {
 			s.cut(lost)
-			forget(m)
-			return withStatus(lost)
 		}
+	}
+	if lost := s.isCut(); lost != nil { // whatever has come
+		forget(m)
+		return lost
 	}
 	if err == nil && s.opening.desc.ServerStreams {
 		return nil
@@ -306,6 +320,22 @@ func (s *clientStream) last(m any, err error) error {
 
 // cut ends the stream early, with the error of a fault.
 func (s *clientStream) cut(err error) {
-	s.finish(withStatus(err))
+	lost := withStatus(err)
+	s.mu.Lock()
+	if s.lost == nil {
+		s.lost = lost
+	}
+	s.mu.Unlock()
+	s.finish(lost)
 	s.cancel(err)
+}
+
+// isCut gives the error that the stream was cut short with, nil if it was not.
+func (s *clientStream) isCut() error {
+	if s.strike == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
 }

@@ -299,9 +299,15 @@ func TestFaultsOnStreams(t *testing.T) {
 
 func TestUploadsAreCutShort(t *testing.T) {
 	var got atomic.Int32
+	var complete atomic.Bool
 	counting := &testService{input: func(s grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
 		for {
-			if _, err := s.Recv(); err != nil {
+			_, err := s.Recv()
+			if err == io.EOF {
+				complete.Store(true)
+				return s.SendAndClose(&pb.StreamingInputCallResponse{})
+			}
+			if err != nil {
 				return err
 			}
 			got.Add(1)
@@ -314,6 +320,9 @@ func TestUploadsAreCutShort(t *testing.T) {
 		synctest.Wait()
 		if status.Code(err) != codes.Unavailable || !errors.Is(err, fault.ErrInjected) || got.Load() > 2 { // fewer, if the end overtakes them
 			t.Errorf("%v after %d messages", err, got.Load())
+		}
+		if complete.Load() {
+			t.Error("the service took the beginning for all")
 		}
 	})
 }
