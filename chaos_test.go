@@ -402,3 +402,29 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 	defer w.mu.Unlock()
 	return w.to.Write(p)
 }
+
+// A unit of work that goes on for another unit, as a batch does, decides for that anew; what came with
+// the call holds whoever it goes on for.
+func TestPartsFollowTheUnit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := faultSet(1, failing)
+		in, out := usersOf(t, set)
+		c := newPlane(t, set).open(allowed())
+		treated, _ := FromContext(in)
+		other, _ := FromContext(out)
+		hits := func(ctx context.Context) (hits string) {
+			ctx, w := c.Begin(ctx)
+			defer w.End(nil)
+			for _, unit := range []Context{{}, other, treated, other} {
+				hits += map[bool]string{true: "x", false: "-"}[c.Dependency("payment").Do(WithContext(ctx, unit), succeed) != nil]
+			}
+			return hits
+		}
+		if got := hits(t.Context()); got != "--x-" {
+			t.Errorf("nobody, control, treatment, control: %s", got)
+		}
+		if got := hits(c.Carry(in)); got != "xxxx" {
+			t.Errorf("told to be in the treatment: %s", got)
+		}
+	})
+}
