@@ -198,20 +198,22 @@ func TestThoseInsideFinishWhenTheBulkheadGoes(t *testing.T) {
 }
 
 func TestWaitingForAPlaceIsNotTheDependencysSlowness(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := New("stock", Policy{
-			Breaker:   &BreakerPolicy{SlowRatio: 0.5, SlowCall: 100 * time.Millisecond, MinCalls: 1},
-			Bulkhead:  &BulkheadPolicy{MaxConcurrent: 1, MaxQueue: 9, MaxWait: time.Minute},
-			RateLimit: &RateLimitPolicy{PerSecond: 10, Burst: 5, MaxWait: time.Minute},
+	for name, p := range map[string]Policy{
+		"bulkhead":   {Bulkhead: &BulkheadPolicy{MaxConcurrent: 1, MaxQueue: 9, MaxWait: time.Minute}},
+		"rate limit": {RateLimit: &RateLimitPolicy{PerSecond: 10, Burst: 1, MaxWait: time.Minute}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p.Breaker = &BreakerPolicy{SlowRatio: 0.5, SlowCall: 100 * time.Millisecond, MinCalls: 1}
+			e := New(name, p)
+			for range 8 {
+				go func() { _ = e.Do(ctxBG, func(context.Context) error { time.Sleep(60 * time.Millisecond); return nil }) }()
+			}
+			time.Sleep(time.Minute)
+			wantState(t, e, Closed)
+			_ = e.Do(ctxBG, func(context.Context) error { time.Sleep(time.Second); return nil })
+			wantState(t, e, Open) // the call itself was slow
 		})
-		for range 8 {
-			go func() { _ = e.Do(ctxBG, func(context.Context) error { time.Sleep(60 * time.Millisecond); return nil }) }()
-		}
-		time.Sleep(time.Minute)
-		wantState(t, e, Closed)
-		_ = e.Do(ctxBG, func(context.Context) error { time.Sleep(time.Second); return nil })
-		wantState(t, e, Open) // the call itself was slow
-	})
+	}
 }
 
 func TestAnUpdateThatChangesNothingDisturbsNothing(t *testing.T) {
@@ -231,11 +233,7 @@ func TestAnUpdateThatChangesNothingDisturbsNothing(t *testing.T) {
 // Admitted and over in the same moment: whichever is seen first, no place is lost.
 func TestAPlaceThatComesTooLateIsNotLost(t *testing.T) {
 	p := &BulkheadPolicy{MaxConcurrent: 1, MaxQueue: 1, MaxWait: time.Second}
-	for name, end := range map[string]func(cancel func()){
-		"given up":           func(cancel func()) { cancel() },
-		"the wait is over":   func(func()) {},
-		"neither, a control": func(func()) {},
-	} {
+	for _, name := range []string{"given up before", "given up after", "the wait is over"} {
 		synctest.Test(t, func(t *testing.T) {
 			for range 200 {
 				b := newBulkhead()
@@ -252,13 +250,15 @@ func TestAPlaceThatComesTooLateIsNotLost(t *testing.T) {
 					}
 				}()
 				synctest.Wait()
-				if name == "the wait is over" {
+				switch name {
+				case "given up before":
+					cancel() // it is told, but does not run yet
+				case "the wait is over":
 					time.Sleep(p.MaxWait)
 				}
 				b.leave()
-				end(cancel)
-				<-done
 				cancel()
+				<-done
 				if b.inside() != 0 || b.waiting() != 0 {
 					t.Fatalf("%s: %d inside and %d waiting at the end", name, b.inside(), b.waiting())
 				}

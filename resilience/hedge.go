@@ -130,9 +130,7 @@ func (r *race[T]) rivals(caller context.Context, delay time.Duration) error {
 // mayStart tells whether a rival may start now. An attempt that still waits for a place or for its turn
 // gets none: that is not the dependency's slowness.
 func (h *heat[T]) mayStart(ctx context.Context, delay time.Duration) bool {
-	p := h.race.plan
-	return h.race.number-h.first < p.Hedge.Max && h.made.Load() && ctx.Err() == nil && !tooLate(ctx, delay) &&
-		h.race.executor.mayHedge(p)
+	return h.made.Load() && ctx.Err() == nil && !tooLate(ctx, delay) && h.race.executor.mayHedge(h.race.plan)
 }
 
 func (e *Executor) mayHedge(p *plan) bool {

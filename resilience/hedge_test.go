@@ -183,8 +183,15 @@ func TestNoRivalsWhereTheyAreNotMeant(t *testing.T) {
 		// The breaker opens while the first attempt runs.
 		e, s := hedging(Policy{Breaker: &BreakerPolicy{ConsecutiveFailures: 1, OpenFor: time.Hour}}), play(slow)
 		time.AfterFunc(time.Millisecond, func() { _ = e.Do(ctxBG, fail) })
-		if _, err := Run(ctxBG, e, s.call()); err != nil || len(s.made) != 1 {
+		if _, err := Run(ctxBG, e, s.call()); err != nil || len(s.made) != 1 || e.Stats().Hedges != 0 {
 			t.Errorf("under an open breaker: %d attempts, %v", len(s.made), err)
+		}
+		// The first attempt waits for a place: the dependency is not slow.
+		e, s = hedging(Policy{Bulkhead: &BulkheadPolicy{MaxConcurrent: 1, MaxQueue: 9, MaxWait: time.Minute}}), play(act{})
+		inside := come(e)
+		time.AfterFunc(1010*time.Millisecond, func() { close(inside.leave) })
+		if _, err := Run(ctxBG, e, s.call()); err != nil || len(s.made) != 1 || e.Stats().Hedges != 0 {
+			t.Errorf("in a queue: %d attempts, %v", len(s.made), err)
 		}
 	})
 }
@@ -298,6 +305,35 @@ func TestTheHedgeDelayIsLearned(t *testing.T) {
 			t.Errorf("%.0f %% of the calls had a rival, want about 10", got*100)
 		}
 	})
+}
+
+func TestALosersTimeIsLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New("stock", Policy{Hedge: &HedgePolicy{Quantile: 0.5, Budget: 1}})
+		for range learnFrom {
+			e.seen.add(int64(hedgeAfter), now(), 0.5)
+		}
+		for range 10 {
+			_, _ = Run(ctxBG, e, play(act{takes: time.Second}, act{takes: time.Millisecond}).call())
+		}
+		synctest.Wait()
+		if n := e.seen.generation[0].total.Load(); n != learnFrom+10 {
+			t.Errorf("%d attempts were learned from, want %d: those that lost took long", n, learnFrom+10)
+		}
+	})
+}
+
+func TestLatenciesNeedAFew(t *testing.T) {
+	var l latencies
+	for i := range learnFrom {
+		if l.delay.Load() != 0 {
+			t.Errorf("a delay after %d attempts", i)
+		}
+		l.add(int64(time.Second), 0, 0.5)
+	}
+	if l.delay.Load() == 0 {
+		t.Errorf("no delay after %d attempts", learnFrom)
+	}
 }
 
 func TestLatenciesForgetThePast(t *testing.T) {
