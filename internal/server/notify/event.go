@@ -61,7 +61,7 @@ func kindsOf(before *control.Trial, after *control.Trial) (kinds []control.Webho
 		kinds = append(kinds, control.EventEnd)
 	case stands && now.Phase != was.Phase:
 		kinds = append(kinds, control.EventHold)
-	case stood && now.Phase == trial.PhaseRunning && len(kinds) == 0:
+	case stood && (now.Phase == trial.PhaseRunning || now.Phase == trial.PhaseSteady) && len(kinds) == 0:
 		kinds = append(kinds, control.EventResume)
 	}
 	if len(kinds) == 0 {

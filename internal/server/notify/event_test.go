@@ -35,6 +35,8 @@ func TestWhatHappenedToATrial(t *testing.T) {
 		{"pause", at(0, running, ""), at(0, paused, ""), "hold"},
 		{"pause of a hold", at(0, holding, ""), at(0, paused, ""), "hold"},
 		{"resume", at(0, holding, ""), at(0, running, ""), "resume"},
+		{"resume before the fault", at(0, paused, ""), at(0, trial.PhaseSteady, ""), "resume"},
+		{"the fault is on", at(0, trial.PhaseSteady, ""), at(0, running, ""), "change"},
 		{"approve", at(0, running, ""), approved, "approve"},
 		{"promote", at(1, running, ""), at(1, watching, ""), "promote"},
 		{"promote without a watch", at(1, running, ""), at(1, ended, trial.ResultPromoted), "promote end"},
