@@ -250,10 +250,30 @@ func TestWhatWasReadTooLateIsReadNext(t *testing.T) {
 		}
 		_ = ours.SetReadDeadline(time.Time{})
 		p.Off()
-		if rest, err := io.ReadAll(ours); string(rest) != "12345678" || err != nil {
+		if rest, err := io.ReadAll(struct{ io.Reader }{ours}); string(rest) != "12345678" || err != nil {
 			t.Errorf("then %q, %v", rest, err)
 		}
 	})
+}
+
+// The connection's own way to copy knows nothing of what was read before.
+func TestWhatWasReadTooLateIsCopiedNext(t *testing.T) {
+	ours, theirs := tcp(t, nil)
+	p := armed(fault.Fault{Kind: fault.KindLatency, Min: time.Hour, Max: time.Hour})
+	ours = Conn(ours, p)
+	_, _ = theirs.Write([]byte("12345678"))
+	_ = ours.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := ours.Read(make([]byte, 5)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	_ = ours.SetReadDeadline(time.Time{})
+	p.Off()
+	_, _ = theirs.Write([]byte("9"))
+	_ = theirs.Close()
+	var all bytes.Buffer
+	if _, err := io.Copy(&all, ours); all.String() != "123456789" || err != nil {
+		t.Errorf("copied %q, %v", all.String(), err)
+	}
 }
 
 func TestS2KillCutsConnectionsShort(t *testing.T) {
