@@ -376,3 +376,25 @@ func TestAPanicReachesTheCallerOfAStream(t *testing.T) {
 	}()
 	_, _ = StreamClientInterceptor(subject(t, resilience.Policy{}), "inventory")(t.Context(), &grpc.StreamDesc{}, nil, method, boom)
 }
+
+// Interceptors further in may not hand on what tells of the end.
+func TestCancelEndsAStreamThatTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leakless(t)
+		option, spans := record()
+		mute := func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+			return streamer(ctx, desc, conn, method)
+		}
+		service := link(t, &testService{}, wired{client: []grpc.DialOption{
+			grpc.WithChainStreamInterceptor(StreamClientInterceptor(subject(t, resilience.Policy{}), "inventory", option), mute)}})
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := service.FullDuplexCall(ctx); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		synctest.Wait()
+		if len(spans()) != 1 || attr(spans()[0], "rpc.response.status_code") != "CANCELLED" {
+			t.Errorf("%d spans are over", len(spans()))
+		}
+	})
+}
