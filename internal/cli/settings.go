@@ -270,7 +270,7 @@ func (a *app) settingsFile(path string) (map[string]string, error) {
 }
 
 // otherVariables are those that the SDK, the other commands and the tests read.
-var otherVariables = []string{"SEATRIAL_CONFIG", "SEATRIAL_SERVER", "SEATRIAL_TOKEN", "SEATRIAL_KEY", "SEATRIAL_FAULTS", "SEATRIAL_TEST_REQUIRE"}
+var otherVariables = []string{"SEATRIAL_CONFIG", "SEATRIAL_SERVER", "SEATRIAL_TOKEN", "SEATRIAL_KEY", "SEATRIAL_FAULTS", "SEATRIAL_FAULTS_FILE", "SEATRIAL_TEST_REQUIRE"}
 
 // misspeltVariable names a SEATRIAL_* variable that nobody reads but that is near to one that
 // serve does. Others may belong to somebody else's program.
