@@ -227,7 +227,7 @@ func (ph *phase) counts() int64 {
 
 func (b *Breaker) record(ctx context.Context, p permit, class Class) {
 	if class == Transient || class == Permanent {
-		b.watch.counts.add(countFailures)
+		b.watch.count(countFailures)
 	}
 	switch {
 	case b.phase.Load() != p.phase:
@@ -315,7 +315,7 @@ func (b *Breaker) enter(to State, at int64) *phase {
 	next := b.newPhase(to, at)
 	b.phase.Store(next)
 	if from != to {
-		b.watch.counts.add([...]int{Closed: countClosed, Open: countOpened, HalfOpen: countHalfOpened}[to])
+		b.watch.count([...]int{Closed: countClosed, Open: countOpened, HalfOpen: countHalfOpened}[to])
 		b.watch.feed.send(Event{Kind: StateChanged, Name: b.watch.name, From: from, To: to})
 	}
 	return next

@@ -42,6 +42,7 @@ type plan struct {
 // that are out of range are drawn into it; [Policy.Validate] tells about them.
 func New(name string, p Policy, opts ...Option) *Executor {
 	w := newWatch(name, opts)
+	w.counted = true
 	e := &Executor{
 		watch:   w,
 		retry:   newRetry(w, RetryPolicy{}),
@@ -139,7 +140,7 @@ func (e *Executor) do(ctx context.Context, p *plan, way how, call func(context.C
 	defer limited.end()
 	err := e.repeat(ctx, limited, p, way, call)
 	if err != nil && ctx.Err() == nil && limited.expired() {
-		e.watch.counts.add(countTimeouts)
+		e.watch.count(countTimeouts)
 		return &TimeoutError{Name: e.watch.name, Limit: p.Timeout, Err: err}
 	}
 	return err
@@ -185,7 +186,7 @@ func (e *Executor) guard(t *try, call func(context.Context) error) (err error) {
 	if t.plan.Breaker == nil {
 		err = e.enter(t, call)
 		if class := e.class(t, err); class == Transient || class == Permanent {
-			e.watch.counts.add(countFailures)
+			e.watch.count(countFailures)
 		}
 		return err
 	}
@@ -263,7 +264,7 @@ func (e *Executor) once(t *try, call func(context.Context) error) error {
 	defer limited.end()
 	err := call(limited)
 	if err != nil && t.ctx.Err() == nil && limited.expired() {
-		e.watch.counts.add(countTimeouts)
+		e.watch.count(countTimeouts)
 		return &TimeoutError{Name: e.watch.name, Limit: t.plan.TryTimeout, PerTry: true, Err: err}
 	}
 	return err

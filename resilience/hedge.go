@@ -139,7 +139,7 @@ func (e *Executor) mayHedge(p *plan) bool {
 
 func (e *Executor) tellHedge(ctx context.Context, number int, delay time.Duration) {
 	told := Event{Kind: Hedging, Name: e.watch.name, Attempt: number, Delay: delay}
-	e.watch.counts.add(countHedges)
+	e.watch.count(countHedges)
 	e.watch.feed.send(told)
 	onSpan(ctx, spanHedge, told)
 }

@@ -43,9 +43,10 @@ func OnEvent(listener func(Event)) Option {
 // watch is what the parts of an executor share: how outcomes are judged, and who is told.
 type watch struct {
 	options
-	name   string
-	counts counts
-	told   [countKinds]atomic.Int64 // when the last event of a refusal was sent, monotonic ns; 0: never
+	name    string
+	counted bool // somebody can ask for the counts: there is an executor
+	counts  counts
+	told    [countKinds]atomic.Int64 // when the last event of a refusal was sent, monotonic ns; 0: never
 }
 
 func newWatch(name string, opts []Option) *watch {
@@ -77,9 +78,16 @@ func (o *options) classOf(ctx context.Context, err error) Class {
 	}
 }
 
+// count counts for [Executor.Stats].
+func (w *watch) count(kind int) {
+	if w.counted {
+		w.counts[kind].Add(1)
+	}
+}
+
 // refused counts what was not done, and tells of the first in a second.
 func (w *watch) refused(kind int, at int64, err error) {
-	w.counts.add(kind)
+	w.count(kind)
 	if w.feed == nil {
 		return
 	}

@@ -103,7 +103,7 @@ func (r *Retry) next(ctx context.Context, p *RetryPolicy, attempt int, last, err
 }
 
 func (r *Retry) tell(ctx context.Context, e Event) {
-	r.watch.counts.add(countRetries)
+	r.watch.count(countRetries)
 	r.watch.feed.send(e)
 	onSpan(ctx, spanRetry, e)
 }

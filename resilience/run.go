@@ -101,7 +101,7 @@ func (e *Executor) fallsBack(ctx context.Context, p *plan, err error) bool {
 	if p.Fallback != nil && p.Fallback.On != nil && !slices.ContainsFunc(p.Fallback.On, func(r Reason) bool { return r.holds(err) }) {
 		return false
 	}
-	e.watch.counts.add(countFallbacks)
+	e.watch.count(countFallbacks)
 	told := Event{Kind: FellBack, Name: e.watch.name, Err: err}
 	e.watch.feed.send(told)
 	onSpan(ctx, spanFallback, told)

@@ -57,5 +57,4 @@ const (
 // counts are the counters of an executor.
 type counts [countKinds]atomic.Uint64
 
-func (c *counts) add(kind int)       { c[kind].Add(1) }
 func (c *counts) of(kind int) uint64 { return c[kind].Load() }
