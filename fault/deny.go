@@ -14,7 +14,7 @@ var deniedWords = []string{
 var deniedPatterns = []string{
 	"/live", "/ready", "/ping", "/metrics",
 	"/v1/traces", "/v1/metrics", "/v1/logs", "/v1development/profiles", "/opentelemetry.proto.collector.*",
-	"/api/v1/stream", "/api/v1/snapshot", "/api/v1/parts/*", "/ofrep/*", "/flagd.*", "/seatrial.*",
+	"/api/v1/stream", "/api/v1/snapshot", "/api/v1/parts/*", "/ofrep/*", "/flagd.*",
 	"/grpc.health.*", "/grpc.reflection.*", "/grpc.channelz.*",
 }
 
