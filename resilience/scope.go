@@ -156,8 +156,13 @@ func WithRepetition(ctx context.Context) context.Context {
 	return &scope{Context: ctx, number: Attempt(ctx), repetition: true}
 }
 
-// repeats tells whether the work under ctx is a repetition.
+// repeats tells whether the work under ctx is a repetition: at any layer, as a first attempt of an
+// inner one does not make the outer's second one the first.
 func repeats(ctx context.Context) bool {
-	s := scopeOf(ctx)
-	return s != nil && (s.repetition || s.number > 1)
+	for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
+		if s.repetition || s.number > 1 {
+			return true
+		}
+	}
+	return false
 }
