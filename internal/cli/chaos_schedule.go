@@ -28,20 +28,21 @@ func newChaosScheduleCreate(a *app) *cobra.Command {
 		when timing
 	)
 	cmd := &cobra.Command{
-		Use: "create [NAME] --at TIME", Short: "Have an experiment started at a time, or again and again", Args: cobra.MaximumNArgs(1),
+		Use: "create [NAME]", Short: "Have an experiment started at a time, or again and again", Args: cobra.MaximumNArgs(1),
 		Long: "Have an experiment started by the control plane at a time and, with --every, again and again; --between keeps the starts to\n" +
 			"hours of the week. Whole days (24h, 168h) keep the time of day in the zone of --between. A start that may not be, because faults\n" +
 			"are off, another experiment runs, or nobody passes the point, is skipped and tried at the next time; so is one that is more than\n" +
 			"5 minutes late. Nothing is made up for. `seatrial chaos schedule list` shows what came of it.\n\n" + experimentWords,
 		Example: `  seatrial chaos schedule create payment-daily --at 2026-12-01T10:30:00+01:00 --every 24h --between "Mon-Fri 10:00-16:00 Europe/Berlin" \
       --point payment --error 503 --rate 60% --hypothesis "orders go on while payment fails"
+  seatrial chaos schedule create -f experiment.yaml --every 168h --between "Tue 14:00-15:00 Europe/Berlin"
   seatrial chaos schedule create -f experiment.yaml --at 36h`,
 	}
 	x.withFlags(a, cmd)
 	x.withPlanFlags(cmd)
 	x.w.withDryRun(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&when.at, "at", "", "when, of repeated starts the first: RFC 3339, or a duration from now such as 36h (required)")
+	flags.StringVar(&when.at, "at", "", "when, of repeated starts the first: RFC 3339, or a duration from now such as 36h (default when the hours of --between begin)")
 	positiveVar(flags, &when.every, "every", 0, "start it again after this time, 5m to a year (default once)")
 	flags.StringVar(&when.between, "between", "", `hours of the week, such as "Mon-Fri 10:00-16:00 Europe/Berlin" (default any time; without a zone UTC)`)
 	cmd.RunE = a.onServer(func(cmd *cobra.Command, args []string, c *api.Client) error {
@@ -53,8 +54,16 @@ func newChaosScheduleCreate(a *app) *cobra.Command {
 	return cmd
 }
 
+// first is the first time; zero leaves it to the hours.
+func (t timing) first() (time.Time, error) {
+	if t.at == "" && t.between != "" {
+		return time.Time{}, nil
+	}
+	return parseWhen(t.at, time.Now())
+}
+
 func (a *app) scheduleChaos(ctx context.Context, c *api.Client, x *experiment, when timing) error {
-	at, err := parseWhen(when.at, time.Now())
+	at, err := when.first()
 	if err != nil {
 		return usage(err)
 	}

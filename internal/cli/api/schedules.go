@@ -41,7 +41,7 @@ type ScheduleTry struct {
 // of the write.
 type NewSchedule struct {
 	Flag    string          `json:"flag,omitempty"`
-	At      time.Time       `json:"at"`
+	At      time.Time       `json:"at,omitzero"` // zero: when the hours of Between begin
 	Patch   json.RawMessage `json:"patch,omitempty"`
 	Trial   *trial.Spec     `json:"trial,omitempty"`
 	Every   trial.Duration  `json:"every,omitempty"`

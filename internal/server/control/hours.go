@@ -91,6 +91,17 @@ func (h hours) contain(t time.Time) bool {
 	return h.days[t.Weekday()] && minute >= h.from && minute < h.to
 }
 
+// next gives when the hours begin for the first time after a moment.
+func (h hours) next(after time.Time) time.Time {
+	local := after.In(h.zone)
+	for day := 0; ; day++ {
+		at := time.Date(local.Year(), local.Month(), local.Day()+day, h.from/60, h.from%60, 0, 0, h.zone)
+		if day > 7 || at.After(after) && h.contain(at) { // a week has all days
+			return at
+		}
+	}
+}
+
 // recurrence is when something happens: first, and then every so often, within hours. Without every
 // it happens once.
 type recurrence struct {

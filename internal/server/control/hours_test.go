@@ -61,6 +61,25 @@ func TestHoursThatMakeNoSense(t *testing.T) {
 	}
 }
 
+func TestWhenHoursBegin(t *testing.T) {
+	for _, test := range []struct{ hours, after, want string }{
+		{"Mon-Fri 10:00-16:00 Europe/Berlin", "2026-11-02T08:00:00Z", "2026-11-02T09:00:00Z"},
+		{"Mon-Fri 10:00-16:00 Europe/Berlin", "2026-11-02T09:00:00Z", "2026-11-03T09:00:00Z"}, // they have begun
+		{"Mon-Fri 10:00-16:00 Europe/Berlin", "2026-11-06T12:00:00Z", "2026-11-09T09:00:00Z"}, // over the weekend
+		{"Mon-Fri 10:00-16:00 Europe/Berlin", "2026-10-23T12:00:00Z", "2026-10-26T09:00:00Z"}, // and the end of summer time
+		{"Wed 00:00-24:00", "2026-11-04T00:00:00Z", "2026-11-11T00:00:00Z"},
+	} {
+		h, err := parseHours(test.hours)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, _ := time.Parse(time.RFC3339, test.after)
+		if got := h.next(after).UTC().Format(time.RFC3339); got != test.want {
+			t.Errorf("%s after %s: %s, want %s", test.hours, test.after, got, test.want)
+		}
+	}
+}
+
 // A time of day stays that time of day when the clock is put back or forward.
 func TestWholeDaysKeepTheTimeOfDay(t *testing.T) {
 	berlin := zone(t, "Europe/Berlin")

@@ -74,9 +74,11 @@ type ScheduleEntry struct {
 
 // NewSchedule asks for a schedule.
 type NewSchedule struct {
-	Flag   string
-	At     time.Time // in the future, at most 2 years ahead
-	Reason string    // at most 2 000 bytes
+	Flag string
+	// At is in the future, at most 2 years ahead. The zero time with Between means the next time that
+	// those hours begin.
+	At     time.Time
+	Reason string // at most 2 000 bytes
 	// Patch or Trial is given. Flag may be left out for a trial.
 	Patch json.RawMessage
 	// Trial is the plan of an experiment (goal survive). Every is 5 minutes to a year, 0: once.
@@ -148,8 +150,13 @@ func scheduleOf(c Change, id string) (ScheduleEntry, error) {
 
 // mayCreateSchedule gives the schedule that was asked for, or why it cannot be.
 func (p *projection) mayCreateSchedule(n NewSchedule, now time.Time, set *flag.Set) (Schedule, error) {
+	if h, err := parseHours(n.Between); n.At.IsZero() && err == nil {
+		n.At = h.next(now)
+	}
 	planned := Schedule{Flag: n.Flag, At: n.At.UTC().Round(0), Patch: n.Patch, Reason: n.Reason, State: SchedulePending}
 	switch {
+	case n.At.IsZero():
+		return planned, invalid("/at", "schedule: no time: say when")
 	case !n.At.After(now):
 		return planned, invalid("/at", "schedule: %s is not in the future, it is %s now: do it at once, or name a later time", n.At.Format(time.RFC3339), now.Format(time.RFC3339))
 	case n.At.After(now.Add(maxAhead)):

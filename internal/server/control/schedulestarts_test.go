@@ -216,4 +216,13 @@ func TestSchedulesOfExperimentsAreChecked(t *testing.T) {
 		}
 	}
 	must[control.ScheduleEntry](t)(r.CreateSchedule(t.Context(), good(), ana))
+
+	n := good() // day0 is a Monday, 9:00, when the hours have just begun
+	n.At = time.Time{}
+	if made := must[control.ScheduleEntry](t)(r.CreateSchedule(t.Context(), n, ana)); !made.At.Equal(day0.Add(24*time.Hour)) || !made.First.Equal(made.At) {
+		t.Errorf("without a time it is due at %s", made.At)
+	}
+	n.Between = ""
+	_, err := r.CreateSchedule(t.Context(), n, ana)
+	wantCode(t, err, control.CodeInvalid, "say when")
 }
