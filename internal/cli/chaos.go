@@ -89,7 +89,6 @@ func (x *experiment) withFlags(a *app, cmd *cobra.Command) {
 	flags.Uint64Var(&x.spec.MaxUnits, "max-users", defaultMaxUsers, "stop when this many users got the fault")
 	positiveVar(flags, &x.deadline, "max-duration", defaultMaxTime, "stop after this time, 1h at most")
 	positiveVar(flags, &x.minTime, "min-time", defaultChaosStep, "the least time before it may be called survived")
-	a.completeFlag(cmd, "point", pointNames)
 	positiveVar(flags, &x.steadyTime, "steady-time", 0, "how long both arms get the control before the fault is on (default 30s, at least two intervals)")
 	a.completeFlag(cmd, "flag", flagNames)
 	a.completeFlag(cmd, "point", pointNames)
