@@ -39,7 +39,7 @@ type experiment struct {
 // Defaults of an experiment: small enough to be started on a working day.
 const (
 	defaultChaosShare = "10%"
-	defaultMaxUsers   = 500
+	defaultMaxUsers   = 2000
 	defaultMaxTime    = 10 * time.Minute
 	defaultChaosStep  = time.Minute
 )
@@ -51,7 +51,7 @@ const experimentWords = "The fault is a flag of kind fault, fault-POINT unless -
 	"their own; a fault lives on a short lease, so it ends by itself when the control plane is gone. The hypothesis is what you\n" +
 	"expect to stay true; it is required.\n\n" +
 	"Before the fault is on, both arms get the control for --steady-time, and everything must look well.\n" +
-	"Without --guardrail, errors:+20%|+1pp and latency:+20%|+5pp decide: some hundred users can prove no less."
+	"Without --guardrail, errors:+20%|+2pp and latency:+20%|+10pp decide: 2,000 users can prove that, and no less."
 
 func newChaosStart(a *app) *cobra.Command {
 	var x experiment
@@ -61,7 +61,7 @@ func newChaosStart(a *app) *cobra.Command {
 		Example: `  seatrial chaos start payment-fails --point payment --error 503 --rate 60% \
       --hypothesis "orders go on while payment fails"
   seatrial chaos start payment-mixed --point payment --error 503:2 --latency 100ms..300ms:1 --cancel=1 --rate 60% --share 10% \
-      --hypothesis "orders go on" --max-users 500 --max-duration 10m --guardrail errors:"+20%|+1pp" -w
+      --hypothesis "orders go on" --max-users 5000 --max-duration 10m --guardrail errors:"+20%|+1pp" -w
   seatrial chaos start retries --point payment --sequence "2*503,1*ok" --hypothesis "the third try succeeds"
   seatrial chaos start again --flag fault-payment --hypothesis "orders go on"
   seatrial chaos start -f experiment.yaml`,
@@ -165,12 +165,12 @@ func (x *experiment) complete() error {
 	return nil
 }
 
-// chaosGuardrails have the tolerances that some hundred users can prove: those of a rollout would
-// need thousands, and every experiment would end undecided.
+// chaosGuardrails have the tolerances that [defaultMaxUsers] can prove: with those of a rollout, or
+// with fewer users, every experiment would end undecided.
 func chaosGuardrails() []trial.Guardrail {
 	return []trial.Guardrail{
-		{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Relative: 0.2, Absolute: 0.01},
-		{Name: "latency", Metric: trial.MetricLatency, Mode: trial.ModeEnforce, Relative: 0.2, Absolute: 0.05},
+		{Name: "errors", Metric: trial.MetricErrors, Mode: trial.ModeEnforce, Relative: 0.2, Absolute: 0.02},
+		{Name: "latency", Metric: trial.MetricLatency, Mode: trial.ModeEnforce, Relative: 0.2, Absolute: 0.1},
 	}
 }
 
