@@ -95,20 +95,8 @@ func (x *experiment) withFlags(a *app, cmd *cobra.Command) {
 }
 
 func (a *app) startChaos(ctx context.Context, c *api.Client, x *experiment) error {
-	if err := x.complete(); err != nil {
-		return err
-	}
-	f, etag, err := x.faultFlag(ctx, c)
-	if err != nil {
-		return err
-	}
-	if err := x.check(ctx, c, f); err != nil {
-		return err
-	}
-	if x.w.dryRun {
-		return a.wrote(x.w, chaosPlan{Flag: f, Trial: trial.Normalize(x.spec)}, "experiment %s would start with flag %s", x.spec.Name, f.Key)
-	}
-	if err := a.storeFault(ctx, c, f, etag, x.w); err != nil {
+	f, etag, err := a.prepareChaos(ctx, c, x, "start")
+	if err != nil || x.w.dryRun {
 		return err
 	}
 	t, err := c.StartTrial(ctx, x.spec, x.w.to(""))
@@ -128,6 +116,25 @@ func (a *app) takeBack(ctx context.Context, c *api.Client, f flag.Flag, etag str
 		a.say("flag %s removed again", f.Key)
 	}
 	return refused
+}
+
+// prepareChaos completes and checks an experiment and stores its flag, of which it gives the ETag
+// before. In a dry run it tells what would be done instead.
+func (a *app) prepareChaos(ctx context.Context, c *api.Client, x *experiment, would string) (flag.Flag, string, error) {
+	if err := x.complete(); err != nil {
+		return flag.Flag{}, "", err
+	}
+	f, etag, err := x.faultFlag(ctx, c)
+	if err != nil {
+		return flag.Flag{}, "", err
+	}
+	if err := x.check(ctx, c, f); err != nil {
+		return flag.Flag{}, "", err
+	}
+	if x.w.dryRun {
+		return f, etag, a.wrote(x.w, chaosPlan{Flag: f, Trial: trial.Normalize(x.spec)}, "experiment %s would %s with flag %s", x.spec.Name, would, f.Key)
+	}
+	return f, etag, a.storeFault(ctx, c, f, etag, x.w)
 }
 
 // chaosPlan is what a dry run of chaos start prints.

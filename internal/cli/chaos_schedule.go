@@ -67,20 +67,8 @@ func (a *app) scheduleChaos(ctx context.Context, c *api.Client, x *experiment, w
 	if err != nil {
 		return usage(err)
 	}
-	if err := x.complete(); err != nil {
-		return err
-	}
-	f, etag, err := x.faultFlag(ctx, c)
-	if err != nil {
-		return err
-	}
-	if err := x.check(ctx, c, f); err != nil {
-		return err
-	}
-	if x.w.dryRun {
-		return a.wrote(x.w, chaosPlan{Flag: f, Trial: trial.Normalize(x.spec)}, "experiment %s would be scheduled with flag %s", x.spec.Name, f.Key)
-	}
-	if err := a.storeFault(ctx, c, f, etag, x.w); err != nil {
+	f, etag, err := a.prepareChaos(ctx, c, x, "be scheduled")
+	if err != nil || x.w.dryRun {
 		return err
 	}
 	n := api.NewSchedule{At: at, Trial: &x.spec, Every: trial.Duration(when.every), Between: when.between}
