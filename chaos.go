@@ -6,6 +6,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/core/eval"
 	"go.opentelemetry.io/otel/baggage"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // This file decides and remembers what part the unit of a unit of work plays in chaos experiments.
@@ -13,7 +14,7 @@ import (
 // part is the part that a unit plays in one experiment.
 type part struct {
 	role  eval.Role
-	unit  string // by which the unit is counted: its key, or the digest of it that came with the call
+	unit  string // its key, or the digest of it that came with the call
 	told  bool   // the decision came with the call, and so did its entry
 	entry string // the signed decision, if it was asked for
 }
@@ -69,13 +70,15 @@ func (c *Client) part(ctx context.Context, where *scope, at *snapshot, x *experi
 	return *w.part(where, at, x)
 }
 
-// signedPart is part with the signed decision, which a unit of work makes once, too.
+// signedPart is part with the signed decision, which a unit of work makes once, too. Without a unit
+// of work nobody would count how it ends, so that none is made: who is asked further inside decides.
 func (c *Client) signedPart(ctx context.Context, where *scope, at *snapshot, x *experiment) part {
 	w := where.workOf(c)
 	if w == nil {
-		p := decide(decisionsIn(ctx), where, at, x)
-		p.sign(x)
-		return p
+		if p := decide(decisionsIn(ctx), where, at, x); p.told {
+			return p
+		}
+		return part{}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -165,24 +168,32 @@ func (w *Work) reached(point string) uint64 {
 	return 1
 }
 
-// mark notes that the caller, if it made the decision, is to be told that its unit of work has met
-// the experiment.
-func (c *Client) mark(where *scope, x *experiment, p part) {
+// meet notes that the unit in ctx has come to a point of the experiment. Its outcome is counted by
+// whoever decided about it, once: if that was the caller, he is told.
+func (c *Client) meet(ctx context.Context, where *scope, at *snapshot, x *experiment, p part) {
+	switch {
+	case !p.told:
+		c.expose(ctx, where, at, &x.ref, armOf(p.role), p.unit)
+	case c.mark(where, x, p):
+		c.outcomes.seriesOf(at, &x.ref).tell(armOf(p.role), where.work.entry, trace.SpanFromContext(ctx))
+	}
+}
+
+// mark notes that the caller is to be told that its unit of work has met the experiment. False if
+// that is noted already, or nobody can be told.
+func (c *Client) mark(where *scope, x *experiment, p part) bool {
 	w := where.workOf(c)
-	if w == nil || !p.told {
-		return
+	if w == nil {
+		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.experiments()
-	for i := range known.met {
-		if known.met[i].id == x.signer.id {
-			return
-		}
+	if len(known.met) >= maxMet || slices.ContainsFunc(known.met, func(m met) bool { return m.id == x.signer.id }) {
+		return false
 	}
-	if len(known.met) < maxMet {
-		known.met = append(known.met, met{x.signer.id, armOf(p.role), slices.Contains(known.hits, x.attempt)})
-	}
+	known.met = append(known.met, met{x.signer.id, armOf(p.role), slices.Contains(known.hits, x.attempt)})
+	return true
 }
 
 // hit notes that a fault of the experiment hit the unit of work, and so those around it.

@@ -423,7 +423,7 @@ func TestPartsFollowTheUnit(t *testing.T) {
 		if got := hits(t.Context()); got != "--x-" {
 			t.Errorf("nobody, control, treatment, control: %s", got)
 		}
-		if got := hits(c.Carry(in)); got != "xxxx" {
+		if got := hits(decidedBy(c, in)); got != "xxxx" {
 			t.Errorf("told to be in the treatment: %s", got)
 		}
 	})

@@ -129,13 +129,21 @@ func (e *edge) call(ctx context.Context, within func(ctx context.Context)) (err 
 	return err
 }
 
+// decidedBy gives ctx with what a unit of work of the client carries for the unit in ctx.
+func decidedBy(c *Client, ctx context.Context) context.Context {
+	inner, w := c.Begin(ctx)
+	defer w.End(nil)
+	return baggage.ContextWithBaggage(ctx, baggage.FromContext(c.Carry(inner)))
+}
+
 func newEdge(t *testing.T, set flag.Set, inside ...Option) *edge {
 	p := newPlane(t, set)
 	return &edge{plane: p, outside: p.open(WithService("outside")), inside: p.open(append(inside, WithService("inside"))...)}
 }
 
-// The decision is taken once, at the edge, and holds inside, where nobody knows the user. Both
-// services expose their units of work, and only because the point was reached.
+// The decision is taken once, at the edge, and holds inside, where nobody knows the user. The unit of
+// work of the edge is exposed, because the point was reached; that of the service inside is the same
+// request, and is not counted again.
 func TestTheDecisionOfTheEdgeHoldsInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := faultSet(1, failing)
@@ -150,12 +158,9 @@ func TestTheDecisionOfTheEdgeHoldsInside(t *testing.T) {
 		if err := e.call(t.Context(), nil); err != nil {
 			t.Errorf("an anonymous unit: %v", err)
 		}
-		one := map[string]arrived{inTreatment: {Requests: 1, New: 1, AtRisk: 1}, inControl: {Requests: 1, New: 1, AtRisk: 1}}
-		e.plane.wantArrived(e.outside, one)
-		for key, a := range one {
-			one[key] = arrived{2 * a.Requests, 0, 2 * a.New, 2 * a.AtRisk, 0}
-		}
-		e.plane.wantArrived(e.inside, one)
+		one := arrived{Requests: 1, New: 1, AtRisk: 1}
+		e.plane.wantArrived(e.outside, map[string]arrived{inTreatment: one, inControl: one})
+		e.plane.wantArrived(e.inside, map[string]arrived{inTreatment: one, inControl: one}) // no more than that
 	})
 }
 
@@ -307,6 +312,22 @@ func TestDecisionsAreHandedOn(t *testing.T) {
 	})
 }
 
+// Nobody would count how a call without a unit of work ends: what came along goes on, and no more.
+func TestCarryDecidesOnlyForUnitsOfWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := faultSet(1, failing)
+		in, _ := usersOf(t, set)
+		c := newPlane(t, set).open()
+		if got := baggage.FromContext(c.Carry(in)).Member(baggageKey).Value(); got != "" {
+			t.Errorf("decided: %q", got)
+		}
+		told := decidedBy(c, in)
+		if want, got := decisionsIn(told), decisionsIn(c.Carry(told)); got != want || got == "" {
+			t.Errorf("handed on %q, want %q", got, want)
+		}
+	})
+}
+
 // Marks come back through the service in the middle, and the public learns nothing.
 func TestMarksComeBackToWhoDecided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -324,13 +345,13 @@ func TestMarksComeBackToWhoDecided(t *testing.T) {
 		if got := marks(in); got != "" {
 			t.Errorf("a unit decided on here: %q, but nobody asked", got)
 		}
-		if got := marks(c.Carry(in)); got != "t"+id+"!" {
+		if got := marks(decidedBy(c, in)); got != "t"+id+"!" {
 			t.Errorf("treatment: %q", got)
 		}
-		if got := marks(c.Carry(out)); got != "c"+id {
+		if got := marks(decidedBy(c, out)); got != "c"+id {
 			t.Errorf("control: %q", got)
 		}
-		ctx, w := p.open().Begin(c.Carry(in)) // the middle
+		ctx, w := p.open().Begin(decidedBy(c, in)) // the middle
 		defer w.End(nil)
 		NoteMarks(ctx, "t"+id)
 		if got := Marks(ctx); got != "t"+id {
@@ -393,7 +414,7 @@ func TestHandlerSendsMarks(t *testing.T) {
 				for _, told := range []bool{true, false} {
 					ctx := in
 					if told {
-						ctx = baggage.ContextWithBaggage(t.Context(), baggage.FromContext(c.Carry(in)))
+						ctx = baggage.ContextWithBaggage(t.Context(), baggage.FromContext(decidedBy(c, in)))
 					}
 					recorder := httptest.NewRecorder()
 					handler.ServeHTTP(recorder, httptest.NewRequest("GET", "/", nil).WithContext(ctx))

@@ -115,8 +115,7 @@ func (c *Client) program(ctx context.Context, point string) (*fault.Program, fau
 		if p.role == eval.RoleNone {
 			continue
 		}
-		c.expose(ctx, where, at, &x.ref, armOf(p.role), p.unit)
-		c.mark(where, x, p)
+		c.meet(ctx, where, at, x, p)
 		program := x.programs[x.variants[treatment]]
 		if found == nil && x.on && p.role == eval.RoleTreatment && program != nil && program.Point == point {
 			found, who = program, c.assignment(where, x, p.unit, point)

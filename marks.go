@@ -67,8 +67,7 @@ func (c *Client) noteMark(ctx context.Context, where *scope, at *snapshot, x *ex
 	if p.role == eval.RoleNone || armOf(p.role) != m.arm {
 		return
 	}
-	c.expose(ctx, where, at, &x.ref, m.arm, p.unit)
-	c.mark(where, x, p)
+	c.meet(ctx, where, at, x, p)
 	if m.hit && m.arm == treatment {
 		where.work.hit(x)
 	}
