@@ -146,7 +146,7 @@ func (d *day) check(ctx context.Context) error {
 		return err
 	}
 	if lever.Off {
-		return fmt.Errorf("faults are off (%s): allow them first, seatrial chaos on --reason ...", lever.Reason)
+		return fmt.Errorf("faults are off (%s): allow them first, `seatrial chaos on`", lever.Reason)
 	}
 	points, err := pointNames(ctx, d.c)
 	if err != nil {

@@ -142,7 +142,7 @@ func explainedTrial(ctx context.Context, c *api.Client, n trialNoun, t api.Trial
 
 // causedBad is how many bad requests the treatment had beyond the control's rate in an interval.
 func causedBad(iv outcome.Interval) float64 {
-	if iv.Control.Requests == 0 {
+	if iv.Control.Requests == 0 || iv.Steady {
 		return 0
 	}
 	rate := float64(iv.Control.Bad) / float64(iv.Control.Requests)

@@ -17,7 +17,7 @@ const (
 	maxText    = 2_000 // bytes of a sentence
 	maxWord    = 256   // bytes of anything else
 	maxList    = 100
-	maxSeconds = 24 * time.Hour
+	maxTime = 24 * time.Hour
 )
 
 // Parse reads a game day from YAML or JSON, strictly. The error is [definition.Faults]: everything
@@ -155,5 +155,5 @@ func positive(o *strict.Object, name string) time.Duration {
 	if !o.Has(name) {
 		return 0
 	}
-	return o.Duration(name, time.Millisecond, maxSeconds)
+	return o.Duration(name, time.Millisecond, maxTime)
 }

@@ -99,9 +99,10 @@ func (r *runner) Decision() Decision {
 	return Decision{Action: Continue, Why: r.judge.idle()}
 }
 
-// Add takes the next interval into account. After a roll-back it changes nothing.
+// Add takes the next interval into account. After a roll-back it changes nothing, nor does an
+// interval in which nothing was tried yet.
 func (r *runner) Add(iv outcome.Interval) {
-	if r.decision.Action == RollBack {
+	if r.decision.Action == RollBack || iv.Steady {
 		return
 	}
 	if r.end.IsZero() {

@@ -128,7 +128,7 @@ func TestMissedStartsDoNotPileUp(t *testing.T) {
 		stop()
 		third := newClockwork(t, log, log) // a restart changes nothing of it
 		defer third.run()()
-		passes(s.At.Sub(time.Now()))
+		passes(time.Until(s.At))
 		if running := third.ActiveTrials(); len(running) != 1 {
 			t.Errorf("%d run at the next time", len(running))
 		}
@@ -164,7 +164,7 @@ func TestStartsKeepToHours(t *testing.T) {
 		for range 5 {
 			s := w.got(made.ID)
 			at = append(at, s.At)
-			passes(s.At.Sub(time.Now()))
+			passes(time.Until(s.At))
 		}
 		want := []time.Time{}
 		for _, day := range []int{3, 4, 5} {
