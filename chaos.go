@@ -32,7 +32,8 @@ type chaosWork struct {
 
 // partOf is a part that was decided: for good if it was told, else for the unit with that key.
 type partOf struct {
-	attempt, key string
+	of  *experiment // as it was when that was decided
+	key string
 	part
 }
 
@@ -91,21 +92,18 @@ func (c *Client) signedPart(ctx context.Context, where *scope, at *snapshot, x *
 func (w *Work) part(where *scope, at *snapshot, x *experiment) *part {
 	key, known := where.evaluation.TargetingKey, w.experiments()
 	for i := range known.parts {
-		if p := &known.parts[i]; p.attempt == x.attempt && (p.told || p.key == key) {
+		if p := &known.parts[i]; p.of.attempt == x.attempt && (p.told || p.key == key) {
 			return &p.part
 		}
 	}
-	if !known.read {
-		known.read, known.incoming = true, decisionsIn(w.scope.Context)
-	}
-	p := decide(known.incoming, where, at, x)
+	p := decide(known.decisions(w), where, at, x)
 	if key == "" && !p.told { // the unit may get a name yet
 		return &p
 	}
 	if len(known.parts) >= maxParts {
 		known.parts = known.parts[1:]
 	}
-	known.parts = append(known.parts, partOf{x.attempt, key, p})
+	known.parts = append(known.parts, partOf{x, key, p})
 	return &known.parts[len(known.parts)-1].part
 }
 
@@ -115,6 +113,39 @@ func (w *Work) experiments() *chaosWork {
 		w.chaos = &chaosWork{}
 	}
 	return w.chaos
+}
+
+// decisions gives the member on decisions of the baggage that the unit of work w began with.
+func (k *chaosWork) decisions(w *Work) string {
+	if !k.read {
+		k.read, k.incoming = true, decisionsIn(w.scope.Context)
+	}
+	return k.incoming
+}
+
+// allCarried gives the parts in arms of experiments that calls made with where have carried.
+func (w *Work) allCarried(where *scope) (list []partOf) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.chaos == nil {
+		return nil
+	}
+	for _, p := range w.chaos.parts {
+		if p.entry != "" && p.role != eval.RoleNone && (p.told || p.key == where.evaluation.TargetingKey) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// carried is allCarried for one experiment, by its id on the wire.
+func (w *Work) carried(where *scope, id string) (part partOf, ok bool) {
+	list := w.allCarried(where)
+	i := slices.IndexFunc(list, func(p partOf) bool { return p.of.signer.id == id })
+	if i < 0 {
+		return partOf{}, false
+	}
+	return list[i], true
 }
 
 // decisionsIn gives the member on decisions of the baggage in ctx.

@@ -30,6 +30,8 @@ const (
 
 	separator = "."
 	hitMark   = "!"
+
+	nothingMet = "-" // in place of marks: who sends it could have told
 )
 
 // The letters of the arms on the wire. A unit that is in neither arm is told as well: who is asked

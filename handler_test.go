@@ -262,7 +262,7 @@ func TestOptionalInterfaces(t *testing.T) {
 		}{plain: p},
 	}
 	for want, w := range tests {
-		offered := (&response{ResponseWriter: w, work: &Work{}}).withOptional()
+		offered := (&response{ResponseWriter: w, work: &Work{client: &Client{}}}).withOptional()
 		got := ""
 		if _, ok := offered.(http.Flusher); ok {
 			got += "f"

@@ -2,6 +2,8 @@ package seatrial
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/seatrial/seatrial/internal/core/eval"
 )
@@ -11,9 +13,9 @@ import (
 const MarksHeader = "Seatrial-Marks"
 
 // Marks gives what the answer of the unit of work in ctx should tell its caller: the chaos
-// experiments that it has met so far, and which of them hit it. It is empty if there is nothing to
-// tell, and if the caller did not send a decision of [Client.Carry], so that strangers at the edge
-// learn nothing. Adapters send it in [MarksHeader] when the head of the answer is written, or with
+// experiments that it has met so far, and which of them hit it; "-" if it has met none. It is empty
+// while no experiment runs, and if the caller did not send a decision of [Client.Carry], so that
+// strangers at the edge learn nothing. Adapters send it in [MarksHeader] when the head of the answer is written, or with
 // its end; [Client.Handler] does so itself.
 func Marks(ctx context.Context) string {
 	where := scopeOf(ctx)
@@ -27,12 +29,28 @@ func (w *Work) marks() string {
 	if w == nil {
 		return ""
 	}
+	at := w.client.current.Load()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.chaos == nil || len(w.chaos.met) == 0 {
-		return ""
+	switch {
+	case w.chaos != nil && len(w.chaos.met) > 0:
+		return formatMarks(w.chaos.met)
+	case at != nil && len(at.experiments) > 0 && w.asked(at):
+		return nothingMet
 	}
-	return formatMarks(w.chaos.met)
+	return ""
+}
+
+// asked tells whether the caller has sent a decision on an experiment that runs. w.mu is held.
+func (w *Work) asked(at *snapshot) bool {
+	incoming := w.experiments().decisions(w)
+	return incoming != "" && slices.ContainsFunc(at.experiments, func(x *experiment) bool {
+		if x.signer == nil {
+			return false
+		}
+		_, _, _, ok := x.signer.open(incoming)
+		return ok
+	})
 }
 
 // NoteMarks tells the unit of work in ctx what the answer of a dependency said in [MarksHeader]: the
@@ -58,6 +76,8 @@ func NoteMarks(ctx context.Context, marks string) {
 	for _, m := range parseMarks(marks) {
 		if x := at.experimentBy(m.id); x != nil {
 			c.noteMark(ctx, where, at, x, m)
+		} else if p, ok := where.work.carried(where, m.id); ok && m.hit && armOf(p.role) == m.arm {
+			where.work.hit(p.of) // and is over by now
 		}
 	}
 }
@@ -70,6 +90,35 @@ func (c *Client) noteMark(ctx context.Context, where *scope, at *snapshot, x *ex
 	c.meet(ctx, where, at, x, p)
 	if m.hit && m.arm == treatment {
 		where.work.hit(x)
+	}
+}
+
+// NoteUnanswered tells the unit of work in ctx that a call with the decisions of [Client.Carry] has
+// failed, and that no answer of the dependency had [MarksHeader]: what the call has met is not known,
+// since a fault, such as a latency beyond the caller's patience, is just what may keep the answer
+// away. So the unit of work counts as having met what it carried, in both arms alike, and in the
+// treatment as hit. If ctx was cancelled, rather than that its time ran out, nobody waited for the
+// answer, and nothing is noted.
+func NoteUnanswered(ctx context.Context) {
+	where := scopeOf(ctx)
+	if where == nil || where.work == nil || errors.Is(ctx.Err(), context.Canceled) && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return
+	}
+	c := where.work.client
+	at := c.current.Load()
+	if at == nil {
+		return
+	}
+	for _, p := range where.work.allCarried(where) {
+		x := at.experimentBy(p.of.signer.id)
+		if x != nil {
+			c.meet(ctx, where, at, x, p.part)
+		} else {
+			x = p.of // it is over
+		}
+		if x.on && p.role == eval.RoleTreatment {
+			where.work.hit(x)
+		}
 	}
 }
 

@@ -156,7 +156,7 @@ func (x *exchange) strike(ctx context.Context, a *answer) error {
 // send is the call itself.
 func (x *exchange) send(ctx context.Context, a *answer) error {
 	err := x.invoke(x.outgoing(ctx, hop.Attempt(ctx)), x.method, x.request, a.reply, x.conn, a.options...)
-	noteMarks(ctx, a.trailer)
+	noteMarks(ctx, a.trailer, err)
 	return err
 }
 

@@ -193,6 +193,7 @@ func (s *clientStream) open() (open bool, err error) {
 	}))
 	s.ClientStream, err = o.streamer(o.outgoing(s.inner, s.attempt), o.desc, o.conn, o.method, options...)
 	if err != nil {
+		noteMarks(s.inner, nil, err)
 		return false, s.explain(err)
 	}
 	s.mu.Lock()
@@ -302,7 +303,11 @@ func (s *clientStream) RecvMsg(m any) error {
 // last is the end of the stream as the caller sees it: err is nil after the only message, and
 // io.EOF after the last one.
 func (s *clientStream) last(m any, err error) error {
-	noteMarks(s.opening.caller, s.Trailer())
+	if err == io.EOF {
+		noteMarks(s.inner, s.Trailer(), nil)
+	} else {
+		noteMarks(s.inner, s.Trailer(), err)
+	}
 	if err != nil && err != io.EOF {
 		err = s.explain(err)
 		s.finish(err)

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/seatrial/seatrial"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // Keys of metadata. The first two are those of gRPC's proposal A6 (client retries).
@@ -59,9 +61,14 @@ func pushback(trailer metadata.MD) (wait time.Duration, again bool) {
 	return time.Duration(ms) * time.Millisecond, true
 }
 
-// noteMarks hands on what the trailer tells of experiments.
-func noteMarks(ctx context.Context, trailer metadata.MD) {
-	for _, marks := range trailer.Get(marksKey) {
+// noteMarks hands on what the trailer of a call that ended with err tells of experiments, or that
+// nobody knows.
+func noteMarks(ctx context.Context, trailer metadata.MD, err error) {
+	list := trailer.Get(marksKey)
+	for _, marks := range list {
 		seatrial.NoteMarks(ctx, marks)
+	}
+	if code := status.Code(err); len(list) == 0 && (serversFault(code) || code == codes.Canceled) {
+		seatrial.NoteUnanswered(ctx)
 	}
 }

@@ -160,11 +160,9 @@ func (x *exchange) send(ctx context.Context, strike *fault.Strike) (a *answered,
 	x.transport.config.travel().Inject(x.transport.dependency.Carry(ctx), propagation.HeaderCarrier(r.Header))
 	tell(ctx, x.outer, r.Header)
 	answer, err := x.transport.config.base.RoundTrip(r)
+	noteMarks(ctx, answer, err)
 	if err != nil {
 		return nil, err
-	}
-	if marks := answer.Header.Get(seatrial.MarksHeader); marks != "" {
-		seatrial.NoteMarks(ctx, marks)
 	}
 	got := receive(lasting, answer, cancel)
 	if !stop() { // given up while the answer came
@@ -173,6 +171,20 @@ func (x *exchange) send(ctx context.Context, strike *fault.Strike) (a *answered,
 		return nil, context.Cause(ctx)
 	}
 	return got, failure(answer)
+}
+
+// noteMarks hands on what the answer tells of experiments, or that nobody knows.
+func noteMarks(ctx context.Context, answer *http.Response, err error) {
+	switch {
+	case err != nil:
+		if !unsent(err) {
+			seatrial.NoteUnanswered(ctx)
+		}
+	case answer.Header.Get(seatrial.MarksHeader) != "":
+		seatrial.NoteMarks(ctx, answer.Header.Get(seatrial.MarksHeader))
+	case answer.StatusCode >= http.StatusInternalServerError:
+		seatrial.NoteUnanswered(ctx)
+	}
 }
 
 // prepare gives the request of a try. It is the only reader of the caller's.
