@@ -3,8 +3,10 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -159,7 +161,7 @@ func (l *loop) must(method, path, body string, into any) {
 	}
 	req.Header.Set("Authorization", "Bearer "+l.token)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", method+path)
+	req.Header.Set("Idempotency-Key", fmt.Sprintf("%s%s%x", method, path, sha256.Sum256([]byte(body))))
 	res, err := l.http.Do(req)
 	if err != nil {
 		l.t.Fatal(err)
