@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -140,4 +141,47 @@ func TestS10_AFaultInACallIsMarkedEverywhere(t *testing.T) {
 	if n := shop.Status().Excluded; n != 1 {
 		t.Errorf("%d units of work were left out of other trials, want 1", n)
 	}
+}
+
+// TestS10AnswersThatTellNothing: a call that failed, and nobody said what it met, counts for the
+// experiment; one that surely met nothing does not.
+func TestS10AnswersThatTellNothing(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer func(*http.Request) (*http.Response, error)
+		counts bool
+	}{
+		"cut off":              {func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }, true},
+		"504 of a proxy":       {func(*http.Request) (*http.Response, error) { return statusOnly(504, ""), nil }, true},
+		"503 that met nothing": {func(*http.Request) (*http.Response, error) { return statusOnly(503, "-"), nil }, false},
+		"200 of a stranger":    {func(*http.Request) (*http.Response, error) { return statusOnly(200, ""), nil }, false},
+		"404 of a stranger":    {func(*http.Request) (*http.Response, error) { return statusOnly(404, ""), nil }, false},
+		"no connection is made": {func(*http.Request) (*http.Response, error) {
+			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shop := plane(t, experiment(`{"point":"stock","rate":1,"faults":[{"kind":"error","status":503}]}`))()
+			out := &http.Client{Transport: NewTransport(shop, "warehouse", WithBase(tripper(test.answer)))}
+			front := unit(NewHandler(shop, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				shop.Bool(r.Context(), "banner", false)
+				req, _ := http.NewRequestWithContext(r.Context(), "GET", "http://warehouse/", nil)
+				if resp, err := out.Do(req); err == nil {
+					_ = resp.Body.Close()
+				}
+			})))
+			front.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+			if n := shop.Status().Excluded; (n == 1) != test.counts {
+				t.Errorf("%d units of work were left out of other trials", n)
+			}
+		})
+	}
+}
+
+// statusOnly is an answer with marks, and nothing else.
+func statusOnly(status int, marks string) *http.Response {
+	head := http.Header{}
+	if marks != "" {
+		head.Set(seatrial.MarksHeader, marks)
+	}
+	return &http.Response{StatusCode: status, Header: head, Body: http.NoBody}
 }
