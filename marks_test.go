@@ -2,6 +2,7 @@ package seatrial
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -75,6 +76,25 @@ func TestUnansweredCallsCountForTheirUnit(t *testing.T) {
 		NoteUnanswered(c.Carry(ctx))
 		w.End(nil)
 		p.wantArrived(c, map[string]arrived{inControl: {Requests: 1, New: 1, AtRisk: 1}})
+	})
+}
+
+// A unit of work that has met an experiment, but was not hit, is not hit by a call that carried nothing.
+func TestUnansweredCallsWithoutADecisionAreNoHit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := setAt(1, faultFlagOf(strings.Replace(failing, `"rate":1`, `"rate":0`, 1)), trialOn(faultFlagOf(failing), 0, 50), release("other"), trialOn(release("other"), 0, 50))
+		in, _ := usersOf(t, set)
+		c := newPlane(t, set).open(allowed())
+		ctx, w := c.Begin(in)
+		c.Bool(ctx, "other", false)
+		if err := c.Dependency("payment").Do(ctx, succeed); err != nil {
+			t.Fatal(err)
+		}
+		NoteUnanswered(ctx)
+		w.End(nil)
+		if n := c.Status().Excluded; n > 0 {
+			t.Errorf("%d left out of other trials", n)
+		}
 	})
 }
 

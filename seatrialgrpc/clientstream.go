@@ -193,7 +193,6 @@ func (s *clientStream) open() (open bool, err error) {
 	}))
 	s.ClientStream, err = o.streamer(o.outgoing(s.inner, s.attempt), o.desc, o.conn, o.method, options...)
 	if err != nil {
-		noteMarks(s.inner, nil, err)
 		return false, s.explain(err)
 	}
 	s.mu.Lock()
