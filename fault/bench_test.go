@@ -68,6 +68,14 @@ func BenchmarkPoint(b *testing.B) {
 			_ = direct(ctxBG, succeed)
 		}
 	})
+	b.Run("off Do, called as the floor is", func(b *testing.B) {
+		p := NewPoint("stock", Caps{})
+		_ = p.Do(ctxBG, succeed)
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = p.Do(ctxBG, succeed)
+		}
+	})
 	b.Run("off Begin", func(b *testing.B) {
 		p := NewPoint("stock", Caps{})
 		p.Begin(ctxBG, Call{})
