@@ -302,11 +302,11 @@ func (s *clientStream) RecvMsg(m any) error {
 // last is the end of the stream as the caller sees it: err is nil after the only message, and
 // io.EOF after the last one.
 func (s *clientStream) last(m any, err error) error {
+	failed := err
 	if err == io.EOF {
-		noteMarks(s.inner, s.Trailer(), nil)
-	} else {
-		noteMarks(s.inner, s.Trailer(), err)
+		failed = nil
 	}
+	noteMarks(s.opening.caller, s.Trailer(), failed) // s.inner may be cancelled by now because of the end itself
 	if err != nil && err != io.EOF {
 		err = s.explain(err)
 		s.finish(err)

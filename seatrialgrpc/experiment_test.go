@@ -95,10 +95,11 @@ func newPair(t *testing.T, set flag.Set) *pair {
 	return p
 }
 
-// behind looks at the shelves for every call, and does without them if need be.
+// behind looks at the shelves for every call, and does without them if need be. It goes on when the
+// caller is gone.
 func (p *pair) behind() *testService {
 	look := func(ctx context.Context) {
-		_ = p.inventory.Dependency("shelves").Do(ctx, func(context.Context) error { return nil })
+		_ = p.inventory.Dependency("shelves").Do(context.WithoutCancel(ctx), func(context.Context) error { return nil })
 	}
 	return &testService{
 		unary: func(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
