@@ -84,8 +84,7 @@ func Scenarios() []Scenario {
 
 var errDown = errors.New("down")
 
-func fail(context.Context) error    { return errDown }
-func succeed(context.Context) error { return nil }
+func fail(context.Context) error { return errDown }
 
 // opened gives a breaker that has just opened.
 func opened(a Adapter) Breaker {
