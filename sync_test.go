@@ -379,3 +379,31 @@ func FuzzEventReader(f *testing.F) {
 		}
 	})
 }
+
+// headers notes one header of every request.
+type headers struct {
+	http.RoundTripper
+	name string
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (h *headers) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.mu.Lock()
+	h.seen[r.Header.Get(h.name)]++
+	h.mu.Unlock()
+	return h.RoundTripper.RoundTrip(r)
+}
+
+// Every request says which environment it is for.
+func TestWithEnvironment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane(t, setAt(1))
+		noted := &headers{RoundTripper: p.transport, name: "Seatrial-Environment", seen: map[string]int{}}
+		c := p.open(WithEnvironment("staging"), WithHTTPClient(&http.Client{Transport: noted}))
+		_ = c.Close(context.Background())
+		if len(noted.seen) != 1 || noted.seen["staging"] == 0 {
+			t.Errorf("environments asked for: %v", noted.seen)
+		}
+	})
+}

@@ -412,3 +412,25 @@ func TestR3_ARefusalBetweenAttemptsHidesNoError(t *testing.T) {
 		}
 	})
 }
+
+func TestWithClassifier(t *testing.T) {
+	errBusy := errors.New("busy")
+	asked := 0
+	classify := WithClassifier(func(err error) Class {
+		asked++
+		if errors.Is(err, errBusy) {
+			return Permanent
+		}
+		return Classify(err)
+	})
+	for err, want := range map[error]int{errBusy: 1, errDown: 2} {
+		calls := 0
+		e := New("stock", Policy{Retry: &RetryPolicy{MaxAttempts: 2, BaseDelay: time.Microsecond}}, classify, WithClassifier(nil))
+		if got := e.Do(ctxBG, counting(&calls, err)); calls != want || !errors.Is(got, err) {
+			t.Errorf("%v: %d calls, want %d; gave %v", err, calls, want, got)
+		}
+	}
+	if asked == 0 {
+		t.Error("it was not asked")
+	}
+}
