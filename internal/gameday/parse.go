@@ -14,9 +14,9 @@ import (
 
 // Bounds of what a file may say; the server has its own.
 const (
-	maxText    = 2_000 // bytes of a sentence
-	maxWord    = 256   // bytes of anything else
-	maxList    = 100
+	maxText = 2_000 // bytes of a sentence
+	maxWord = 256   // bytes of anything else
+	maxList = 100
 	maxTime = 24 * time.Hour
 )
 
