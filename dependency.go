@@ -97,6 +97,15 @@ func (d *Dependency) Policy() resilience.Policy {
 	return d.shield.Load().main.Policy()
 }
 
+// PolicyFor gives the policy in force for the unit in ctx, with defaults filled in: the one that
+// [Dependency.Do] would use now. Adapters ask for it where a call goes on after [Run].
+func (d *Dependency) PolicyFor(ctx context.Context) resilience.Policy {
+	if d == nil || d.client == nil {
+		return resilience.Policy{}
+	}
+	return d.shield.Load().executor(ctx, d.client).Policy()
+}
+
 // Do makes the call under the dependency's policy, as [resilience.Executor.Do] does. Each attempt
 // passes the point where faults may be injected, as the last thing before the call. The policy is
 // that of the flag "policy-<name>", of kind policy, for the unit in ctx; without one that of

@@ -411,6 +411,9 @@ func TestPolicyUnderTrial(t *testing.T) {
 		if treated, others := reach(in), reach(out); treated != 2 || others != 5 || d.State() != resilience.Closed {
 			t.Errorf("%d calls of the treatment and %d of control arrived, want 2 and 5", treated, others)
 		}
+		if of := d.PolicyFor; of(in).Breaker == nil || of(out).Breaker != nil || d.Policy().Breaker != nil {
+			t.Errorf("policies: treatment %+v, control %+v, without a trial %+v", of(in), of(out), d.Policy())
+		}
 		p.wantArrived(c, map[string]arrived{
 			inTreatment: {Requests: 5, New: 1, AtRisk: 1},
 			inControl:   {Requests: 5, New: 1, AtRisk: 1},

@@ -139,7 +139,7 @@ func (o *opening) stream(try context.Context) *clientStream {
 			cancel(cause)
 		}
 	})
-	if limit := o.dependency.Policy().Timeout; limit > 0 {
+	if limit := o.dependency.PolicyFor(o.caller).Timeout; limit > 0 {
 		var free context.CancelFunc
 		ctx, free = context.WithDeadlineCause(ctx, o.began.Add(limit), &resilience.TimeoutError{Name: o.dependency.Name(), Limit: limit})
 		s.free = free
