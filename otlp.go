@@ -212,12 +212,10 @@ func (p *wire) histogram(s *seriesReport, a arm, h *outcome.Histogram, w window)
 	})
 }
 
+// bads writes how many requests were bad, also if none: it counts together with their durations.
 func (p *wire) bads(r *report, w window) {
 	p.metric(outcome.MetricBad, "{request}", fieldSum, func() {
 		r.eachArm(func(s *seriesReport, a arm, counts *outcome.Arm) {
-			if counts.Bad == 0 {
-				return
-			}
 			p.message(1, func() {
 				p.sum(s, a, counts.Bad, w)
 				if a == treatment {
@@ -228,9 +226,13 @@ func (p *wire) bads(r *report, w window) {
 	})
 }
 
+// units writes the counts of units, all of an arm or none: they count together.
 func (p *wire) units(r *report, w window) {
 	p.metric(outcome.MetricUnits, "{unit}", fieldSum, func() {
 		r.eachArm(func(s *seriesReport, a arm, counts *outcome.Arm) {
+			if counts.NewUnits+counts.AtRiskUnits+counts.BadUnits == 0 {
+				return
+			}
 			p.unitCount(s, a, outcome.UnitNew, counts.NewUnits, w)
 			p.unitCount(s, a, outcome.UnitAtRisk, counts.AtRiskUnits, w)
 			p.unitCount(s, a, outcome.UnitBad, counts.BadUnits, w)
@@ -239,9 +241,6 @@ func (p *wire) units(r *report, w window) {
 }
 
 func (p *wire) unitCount(s *seriesReport, a arm, state string, n uint64, w window) {
-	if n == 0 {
-		return
-	}
 	p.message(1, func() {
 		p.sum(s, a, n, w)
 		p.attribute(7, outcome.AttrUnitState, state)

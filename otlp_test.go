@@ -101,23 +101,22 @@ func checkMetrics(rt *rapid.T, list []*metrics.Metric, r *report) {
 		}
 		checkHistogram(rt, histograms[0], s, a, &n.Latency)
 		histograms = histograms[1:]
-		if n.Bad > 0 {
-			checkSum(rt, badPoints[0], s, a, n.Bad, "")
-			if a == treatment {
-				checkExemplars(rt, badPoints[0].Exemplars, s.exemplars)
-			} else if len(badPoints[0].Exemplars) > 0 {
-				rt.Error("exemplars are of the treatment")
-			}
-			badPoints = badPoints[1:]
+		checkSum(rt, badPoints[0], s, a, n.Bad, "")
+		if a == treatment {
+			checkExemplars(rt, badPoints[0].Exemplars, s.exemplars)
+		} else if len(badPoints[0].Exemplars) > 0 {
+			rt.Error("exemplars are of the treatment")
+		}
+		badPoints = badPoints[1:]
+		if n.NewUnits+n.AtRiskUnits+n.BadUnits == 0 {
+			return
 		}
 		for _, unit := range []struct {
 			state string
 			n     uint64
 		}{{outcome.UnitNew, n.NewUnits}, {outcome.UnitAtRisk, n.AtRiskUnits}, {outcome.UnitBad, n.BadUnits}} {
-			if unit.n > 0 {
-				checkSum(rt, unitPoints[0], s, a, unit.n, unit.state)
-				unitPoints = unitPoints[1:]
-			}
+			checkSum(rt, unitPoints[0], s, a, unit.n, unit.state)
+			unitPoints = unitPoints[1:]
 		}
 	})
 	if len(histograms)+len(badPoints)+len(unitPoints) > 0 {

@@ -5,9 +5,11 @@ package outcome
 const (
 	// MetricDuration is an exponential histogram at scale [Scale], unit s: all requests.
 	MetricDuration = "seatrial.outcome.duration"
-	// MetricBad is a monotonic delta sum, unit {request}; its exemplars are bad requests.
+	// MetricBad is a monotonic delta sum, unit {request}; its exemplars are bad requests. It is sent
+	// for every MetricDuration, also if it is 0: the two count together.
 	MetricBad = "seatrial.outcome.bad"
-	// MetricUnits is a monotonic delta sum, unit {unit}, split by AttrUnitState.
+	// MetricUnits is a monotonic delta sum, unit {unit}, split by AttrUnitState. The points of all
+	// three states are sent, or none: they count together.
 	MetricUnits = "seatrial.outcome.units"
 
 	AttrFlag    = "seatrial.flag"

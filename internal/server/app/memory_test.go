@@ -80,7 +80,7 @@ func TestOutcomesReachTheTrial(t *testing.T) {
 		if err != nil || len(rows) != 1 {
 			t.Fatalf("%d intervals, %v", len(rows), err)
 		}
-		if iv := rows[0].Interval; iv.Treatment.Bad != 3 || iv.Control.Bad != 1 || iv.Treatment.AtRiskUnits != 40 {
+		if iv := rows[0].Interval; iv.Treatment.BadUnits != 3 || iv.Control.BadUnits != 1 || iv.Treatment.AtRiskUnits != 40 {
 			t.Fatalf("weighed %+v against %+v", iv.Treatment, iv.Control)
 		}
 		list := c.want(200, "GET", "/api/v1/traces?flag=search&variant=on", "")
@@ -90,7 +90,7 @@ func TestOutcomesReachTheTrial(t *testing.T) {
 		families := parse(t, c.want(200, "GET", "/metrics", ""))
 		for name, want := range map[string]float64{
 			`seatrial_intervals_weighed_total{environment="default"}`: 1, `seatrial_trials_active{environment="default"}`: 1, `seatrial_traces{environment="default"}`: 1,
-			`seatrial_outcome_points_total{environment="default",fate="accepted"}`: 4, `seatrial_otlp_points_total{environment="default",fate="taken"}`: 4,
+			`seatrial_outcome_points_total{environment="default",fate="accepted"}`: 6, `seatrial_otlp_points_total{environment="default",fate="taken"}`: 6,
 		} {
 			if got, ok := families.values[name]; !ok || got != want {
 				t.Errorf("%s is %v, want %v", name, got, want)
@@ -99,22 +99,20 @@ func TestOutcomesReachTheTrial(t *testing.T) {
 	})
 }
 
-// metricsOf reports bad requests and units of both arms.
+// metricsOf reports units of both arms.
 func metricsOf(t *testing.T, version string) string {
 	t.Helper()
 	now := time.Now().UnixNano()
-	point := func(arm string, n int, more string) string {
-		return fmt.Sprintf(`{"startTimeUnixNano":"%d","timeUnixNano":"%d","asInt":"%d","attributes":[%s,%s,%s%s]}`, now-1e9, now, n,
-			attribute(outcome.AttrTrial, "new-search"), attribute(outcome.AttrVersion, version), attribute(outcome.AttrArm, arm), more)
+	var points []string
+	for arm, bad := range map[string]int{outcome.ArmTreatment: 3, outcome.ArmControl: 1} {
+		for state, n := range map[string]int{outcome.UnitNew: 40, outcome.UnitAtRisk: 40, outcome.UnitBad: bad} {
+			points = append(points, fmt.Sprintf(`{"startTimeUnixNano":"%d","timeUnixNano":"%d","asInt":"%d","attributes":[%s,%s,%s,%s]}`, now-1e9, now, n,
+				attribute(outcome.AttrTrial, "new-search"), attribute(outcome.AttrVersion, version), attribute(outcome.AttrArm, arm), attribute(outcome.AttrUnitState, state)))
+		}
 	}
-	sum := func(name string, points ...string) string {
-		return fmt.Sprintf(`{"name":"%s","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[%s]}}`, name, strings.Join(points, ","))
-	}
-	units := "," + attribute(outcome.AttrUnitState, outcome.UnitAtRisk)
-	return fmt.Sprintf(`{"resourceMetrics":[{"resource":{"attributes":[%s]},"scopeMetrics":[{"metrics":[%s,%s]}]}]}`,
-		attribute("service.instance.id", "i1"),
-		sum(outcome.MetricBad, point(outcome.ArmTreatment, 3, ""), point(outcome.ArmControl, 1, "")),
-		sum(outcome.MetricUnits, point(outcome.ArmTreatment, 40, units), point(outcome.ArmControl, 40, units)))
+	return fmt.Sprintf(`{"resourceMetrics":[{"resource":{"attributes":[%s]},"scopeMetrics":[{"metrics":[
+		{"name":"%s","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[%s]}}]}]}]}`,
+		attribute("service.instance.id", "i1"), outcome.MetricUnits, strings.Join(points, ","))
 }
 
 func attribute(key, value string) string {

@@ -186,6 +186,7 @@ func (s *Server) telemetryMetrics(e *exposition) {
 		return []any{"accepted", o.Accepted, "duplicate", o.Duplicates, "stale", o.Stale, "unknown", o.Unknown, "invalid", o.Invalid}
 	})
 	s.counterEach(e, "seatrial_outcome_points_discarded_total", "Accepted outcome points that were in an interval which was given up.", func(env *environment) uint64 { return env.outcomes.Stats().Discarded })
+	s.counterEach(e, "seatrial_outcome_points_incomplete_total", "Accepted outcome points that do not count, since others that belong to them never came.", func(env *environment) uint64 { return env.outcomes.Stats().Incomplete })
 	s.byEach(e, "seatrial_cohort_points_total", "Metric points and spans of stock SDKs that a trial of deployments wanted, by what became of them.", "fate", func(env *environment) []any {
 		c := env.cohorts.Stats()
 		return []any{"counted", c.Counted, "early", c.Early, "duplicate", c.Duplicates, "reset", c.Resets, "superseded", c.Superseded}

@@ -291,15 +291,13 @@ func (t *Tracker) count(to *target, p *Point, inc *increment, perSecond float64,
 	one := intervals.Point{
 		Trial: to.trial, Version: to.version, Arm: to.arm, Start: inc.start, End: inc.end,
 		Metric: outcome.MetricDuration, Latency: inc.counts.place(perSecond, common, to.asked),
-		Series: pointSeries(source, labels, p, outcome.MetricDuration),
-	}
-	if !isBad(p.Attributes) {
-		return []intervals.Point{one}, true
+		Series: pointSeries(source, labels, p),
 	}
 	bad := one
-	bad.Metric, bad.Latency, bad.Count = outcome.MetricBad, outcome.Histogram{}, n
-	bad.Series = pointSeries(source, labels, p, outcome.MetricBad)
-	bad.Exemplars = slices.Clone(p.Exemplars)
+	bad.Metric, bad.Latency = outcome.MetricBad, outcome.Histogram{}
+	if isBad(p.Attributes) {
+		bad.Count, bad.Exemplars = n, slices.Clone(p.Exemplars)
+	}
 	for i := range bad.Exemplars {
 		bad.Exemplars[i].Seconds /= perSecond
 	}
@@ -319,14 +317,13 @@ func (t *Tracker) commonBounds(to *target, b *Buckets, perSecond float64) *bound
 	return common
 }
 
-func pointSeries(source, labels identity, p *Point, metric string) intervals.SeriesKey {
+func pointSeries(source, labels identity, p *Point) intervals.SeriesKey {
 	h := make(hasher, 0, 64)
 	h = append(h, source[:]...)
 	h = append(h, labels[:]...)
 	if p.Cumulative || !p.Resource.identified() {
 		h = binary.AppendVarint(h, p.Start)
 	}
-	h.text(metric)
 	return intervals.SeriesKey(h.sum())
 }
 

@@ -91,26 +91,22 @@ func (t *Tracker) send(arms []spanArm) {
 		t.touched++
 		one := intervals.Point{
 			Trial: a.trial, Version: a.version, Arm: a.arm, Start: int64(t.touched), End: int64(t.touched) + 1,
-			Metric: outcome.MetricDuration, Latency: a.latency, Series: spanSeries(a, outcome.MetricDuration),
+			Metric: outcome.MetricDuration, Latency: a.latency, Series: spanSeries(a),
 		}
-		out = append(out, one)
-		if a.bad > 0 {
-			one.Metric, one.Latency, one.Count, one.Exemplars = outcome.MetricBad, outcome.Histogram{}, a.bad, a.exemplars
-			one.Series = spanSeries(a, outcome.MetricBad)
-			out = append(out, one)
-		}
+		bad := one
+		bad.Metric, bad.Latency, bad.Count, bad.Exemplars = outcome.MetricBad, outcome.Histogram{}, a.bad, a.exemplars
+		out = append(out, one, bad)
 	}
 	if len(out) > 0 {
 		t.outcomes.AddOutcomes(out)
 	}
 }
 
-func spanSeries(a *spanArm, metric string) intervals.SeriesKey {
+func spanSeries(a *spanArm) intervals.SeriesKey {
 	h := make(hasher, 0, 128)
 	h.text("spans")
 	h.text(a.version)
 	h.text(a.arm)
-	h.text(metric)
 	return intervals.SeriesKey(h.sum())
 }
 

@@ -11,7 +11,7 @@ import (
 
 // hit is a point of n calls of an arm that a fault has hit.
 func hit(key int, end int64, arm string, f Fault, n uint64) Point {
-	return Point{Series: series(key), Metric: outcome.MetricInjections, Trial: "t", Version: "t.1.0", Arm: arm, Start: end - 1, End: end, Count: n, Fault: f}
+	return calls(key, end-1, end, n, func(p *Point) { p.Arm, p.Fault = arm, f })
 }
 
 func TestInjectionsAddUpByArmAndPlace(t *testing.T) {

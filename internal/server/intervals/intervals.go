@@ -43,11 +43,12 @@ type open struct {
 	closed  uint64 // touched at the last Close
 }
 
-// window is what is remembered of one series.
+// window is what is remembered of one series: the last time of which it told.
 type window struct {
-	end     int64 // of the last accepted point, Unix nanoseconds
-	touched uint64
-	partial *partial // the last measure; nil: the series is of another kind
+	start, end int64 // Unix nanoseconds
+	touched    uint64
+	have       parts
+	waiting    *waiting // for the other parts; nil when it has been counted
 }
 
 // Stats count points since the start. Every point that was offered is in exactly one of them.
@@ -60,7 +61,7 @@ type Stats struct {
 	// Discarded is how many accepted points were in an open interval that was given up by
 	// Expect or Forget before anybody closed it.
 	Discarded uint64
-	// Incomplete is how many accepted points belong to measures whose other points never came, so
+	// Incomplete is how many accepted points belong to wholes whose other points never came, so
 	// that they do not count.
 	Incomplete uint64
 }

@@ -19,14 +19,39 @@ func series(n int) (k SeriesKey) {
 	return k
 }
 
-// bad is a point of n failed requests of the treatment of trial t.
-func bad(key int, start, end int64, n uint64, change ...func(*Point)) Point {
-	p := Point{Series: series(key), Metric: outcome.MetricBad, Trial: "t", Version: "t.1.0", Arm: outcome.ArmTreatment,
-		Start: start, End: end, Count: n}
+// calls is a point of n calls of the treatment of trial t that a fault has hit: a whole by itself.
+func calls(key int, start, end int64, n uint64, change ...func(*Point)) Point {
+	p := Point{Series: series(key), Metric: outcome.MetricInjections, Trial: "t", Version: "t.1.0", Arm: outcome.ArmTreatment,
+		Start: start, End: end, Count: n, Fault: Fault{"p", "error", "before"}}
 	for _, c := range change {
 		c(&p)
 	}
 	return p
+}
+
+// requestPoints are the points of requests of one process, bad of them failed.
+func requestPoints(key int, start, end int64, h outcome.Histogram, bad uint64, change ...func(*Point)) []Point {
+	metric := func(name string) func(*Point) {
+		return func(p *Point) { p.Metric, p.Fault = name, Fault{} }
+	}
+	durations := calls(key, start, end, 0, append([]func(*Point){metric(outcome.MetricDuration), func(p *Point) { p.Latency = h }}, change...)...)
+	return []Point{durations, calls(key, start, end, bad, append([]func(*Point){metric(outcome.MetricBad)}, change...)...)}
+}
+
+// unitPoints are the points of units of one process.
+func unitPoints(key int, start, end int64, new, atRisk, bad uint64) []Point {
+	state := func(name string, n uint64) Point {
+		return calls(key, start, end, n, func(p *Point) { p.Metric, p.UnitState, p.Fault = outcome.MetricUnits, name, Fault{} })
+	}
+	return []Point{state(outcome.UnitNew, new), state(outcome.UnitAtRisk, atRisk), state(outcome.UnitBad, bad)}
+}
+
+// durations are n requests of a second.
+func durations(n int) (h outcome.Histogram) {
+	for range n {
+		h.Record(1)
+	}
+	return h
 }
 
 func expecting(t testing.TB, l Limits) *Accumulator {
@@ -43,26 +68,26 @@ func TestWhatIsCounted(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		points []Point
-		want   uint64 // failed requests of the treatment
+		want   uint64 // calls of the treatment
 		stats  Stats
 	}{
-		{"one point", []Point{bad(1, 0, 10, 3)}, 3, Stats{Accepted: 1}},
-		{"one after the other", []Point{bad(1, 0, 10, 3), bad(1, 10, 20, 4)}, 7, Stats{Accepted: 2}},
-		{"with a gap", []Point{bad(1, 0, 10, 3), bad(1, 15, 20, 4)}, 7, Stats{Accepted: 2}},
-		{"sent twice", []Point{bad(1, 0, 10, 3), bad(1, 0, 10, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
-		{"overlapping", []Point{bad(1, 0, 10, 3), bad(1, 5, 15, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
-		{"around", []Point{bad(1, 5, 6, 3), bad(1, 0, 10, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
-		{"out of order", []Point{bad(1, 10, 20, 3), bad(1, 0, 10, 4)}, 3, Stats{Accepted: 1, Duplicates: 1}},
-		{"of no length, twice", []Point{bad(1, 5, 5, 3), bad(1, 5, 5, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
-		{"two processes", []Point{bad(1, 0, 10, 3), bad(2, 0, 10, 4)}, 7, Stats{Accepted: 2}},
-		{"earlier step", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Version = "t.1.7" })}, 0, Stats{Stale: 1}},
-		{"other trial", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Trial = "u" })}, 0, Stats{Unknown: 1}},
-		{"no arm", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Arm = "rest" })}, 0, Stats{Invalid: 1}},
-		{"no metric", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Metric = "x" })}, 0, Stats{Invalid: 1}},
-		{"no state of units", []Point{bad(1, 0, 10, 3, func(p *Point) { p.Metric = outcome.MetricUnits })}, 0, Stats{Invalid: 1}},
-		{"as much as there can be", []Point{bad(1, 0, 10, 0, huge)}, maxCount, Stats{Accepted: 1}},
-		{"more than there can be", []Point{bad(1, 0, 10, 0, huge), bad(2, 0, 10, 1)}, maxCount, Stats{Accepted: 1, Invalid: 1}},
-		{"after what was invalid", []Point{bad(1, 0, 10, maxCount+1), bad(1, 0, 10, 2)}, 2, Stats{Accepted: 1, Invalid: 1}},
+		{"one point", []Point{calls(1, 0, 10, 3)}, 3, Stats{Accepted: 1}},
+		{"one after the other", []Point{calls(1, 0, 10, 3), calls(1, 10, 20, 4)}, 7, Stats{Accepted: 2}},
+		{"with a gap", []Point{calls(1, 0, 10, 3), calls(1, 15, 20, 4)}, 7, Stats{Accepted: 2}},
+		{"sent twice", []Point{calls(1, 0, 10, 3), calls(1, 0, 10, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"overlapping", []Point{calls(1, 0, 10, 3), calls(1, 5, 15, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"around", []Point{calls(1, 5, 6, 3), calls(1, 0, 10, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"out of order", []Point{calls(1, 10, 20, 3), calls(1, 0, 10, 4)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"of no length, twice", []Point{calls(1, 5, 5, 3), calls(1, 5, 5, 3)}, 3, Stats{Accepted: 1, Duplicates: 1}},
+		{"two processes", []Point{calls(1, 0, 10, 3), calls(2, 0, 10, 4)}, 7, Stats{Accepted: 2}},
+		{"earlier step", []Point{calls(1, 0, 10, 3, func(p *Point) { p.Version = "t.1.7" })}, 0, Stats{Stale: 1}},
+		{"other trial", []Point{calls(1, 0, 10, 3, func(p *Point) { p.Trial = "u" })}, 0, Stats{Unknown: 1}},
+		{"no arm", []Point{calls(1, 0, 10, 3, func(p *Point) { p.Arm = "rest" })}, 0, Stats{Invalid: 1}},
+		{"no metric", []Point{calls(1, 0, 10, 3, func(p *Point) { p.Metric = "x" })}, 0, Stats{Invalid: 1}},
+		{"no state of units", []Point{calls(1, 0, 10, 3, func(p *Point) { p.Metric = outcome.MetricUnits })}, 0, Stats{Invalid: 1}},
+		{"as much as there can be", []Point{calls(1, 0, 10, 0, huge)}, maxCount, Stats{Accepted: 1}},
+		{"more than there can be", []Point{calls(1, 0, 10, 0, huge), calls(2, 0, 10, 1)}, maxCount, Stats{Accepted: 1, Invalid: 1}},
+		{"after what was invalid", []Point{calls(1, 0, 10, maxCount+1), calls(1, 0, 10, 2)}, 2, Stats{Accepted: 1, Invalid: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := expecting(t, Limits{})
@@ -70,7 +95,7 @@ func TestWhatIsCounted(t *testing.T) {
 			if got := a.Stats(); got != c.stats {
 				t.Errorf("stats %+v, want %+v", got, c.stats)
 			}
-			if got := a.Close("t", "t.1.0"); got.Treatment.Bad != c.want || !got.Control.Empty() {
+			if got := a.Close("t", "t.1.0"); got.Treatment.Injected != c.want || !got.Control.Empty() {
 				t.Errorf("%+v, want %d", got, c.want)
 			}
 		})
@@ -78,33 +103,31 @@ func TestWhatIsCounted(t *testing.T) {
 }
 
 func TestEveryPointHasItsField(t *testing.T) {
-	var h outcome.Histogram
-	h.Record(0.5)
-	h.Record(0.7)
-	for _, c := range []struct {
-		metric, state string
-		want          outcome.Arm
+	h := durations(7)
+	for name, c := range map[string]struct {
+		points []Point
+		want   outcome.Arm
 	}{
-		{outcome.MetricDuration, "", outcome.Arm{Requests: 2, Latency: h}},
-		{outcome.MetricBad, "", outcome.Arm{Bad: 5}},
-		{outcome.MetricUnits, outcome.UnitNew, outcome.Arm{NewUnits: 5}},
-		{outcome.MetricUnits, outcome.UnitAtRisk, outcome.Arm{AtRiskUnits: 5}},
-		{outcome.MetricUnits, outcome.UnitBad, outcome.Arm{BadUnits: 5}},
+		"requests": {requestPoints(1, 0, 10, h, 5), outcome.Arm{Requests: 7, Bad: 5, Latency: h}},
+		"units":    {unitPoints(1, 0, 10, 2, 7, 5), outcome.Arm{NewUnits: 2, AtRiskUnits: 7, BadUnits: 5}},
+		"events":   {eventPoints(1, 0, 10, outcome.Measure{Name: "e", Of: 7, Bad: 5}), outcome.Arm{Measures: []outcome.Measure{{Name: "e", Of: 7, Bad: 5}}}},
+		"values": {valuePoints(1, 0, 10, outcome.Measure{Name: "v", Of: 2, Sum: 3, SumSquares: 5}),
+			outcome.Arm{Measures: []outcome.Measure{{Name: "v", Of: 2, Sum: 3, SumSquares: 5}}}},
+		"calls": {[]Point{calls(1, 0, 10, 5)}, outcome.Arm{Injected: 5}},
 	} {
 		for _, arm := range []string{outcome.ArmTreatment, outcome.ArmControl} {
 			a := expecting(t, Limits{})
-			p := bad(1, 0, 10, 5, func(p *Point) { p.Metric, p.UnitState, p.Arm = c.metric, c.state, arm })
-			if c.metric == outcome.MetricDuration {
-				p.Latency, p.Count = h, 0
+			for i := range c.points {
+				c.points[i].Arm = arm
 			}
-			a.AddOutcomes([]Point{p})
+			a.AddOutcomes(c.points)
 			got := a.Close("t", "t.1.0")
 			treatment, control := got.Treatment, got.Control
 			if arm == outcome.ArmControl {
 				treatment, control = control, treatment
 			}
 			if !sameArm(treatment, c.want) || !sameArm(control, outcome.Arm{}) {
-				t.Errorf("%s %s %s: %+v and %+v", c.metric, c.state, arm, treatment, control)
+				t.Errorf("%s %s: %+v and %+v", name, arm, treatment, control)
 			}
 		}
 	}
@@ -122,32 +145,32 @@ func sameArm(a, b outcome.Arm) bool {
 // new version starts from nothing.
 func TestIntervalsAndVersions(t *testing.T) {
 	a := expecting(t, Limits{})
-	take := func(version string) uint64 { return a.Close("t", version).Treatment.Bad }
-	a.AddOutcomes([]Point{bad(1, 0, 10, 3)})
+	take := func(version string) uint64 { return a.Close("t", version).Treatment.Injected }
+	a.AddOutcomes([]Point{calls(1, 0, 10, 3)})
 	if got := take("t.1.1"); got != 0 {
 		t.Errorf("another version got %d", got)
 	}
 	if got := take("t.1.0"); got != 3 {
 		t.Errorf("first interval: %d", got)
 	}
-	a.AddOutcomes([]Point{bad(1, 0, 10, 3), bad(1, 10, 20, 4)}) // the first one late and again
+	a.AddOutcomes([]Point{calls(1, 0, 10, 3), calls(1, 10, 20, 4)}) // the first one late and again
 	if err := a.Expect("t", "t.1.0"); err != nil {
 		t.Fatal(err)
 	}
 	if got := take("t.1.0"); got != 4 {
 		t.Errorf("second interval: %d", got)
 	}
-	a.AddOutcomes([]Point{bad(1, 20, 30, 5)})
+	a.AddOutcomes([]Point{calls(1, 20, 30, 5)})
 	if err := a.Expect("t", "t.1.1"); err != nil {
 		t.Fatal(err)
 	}
-	a.AddOutcomes([]Point{bad(1, 30, 40, 6)}) // of the step before
+	a.AddOutcomes([]Point{calls(1, 30, 40, 6)}) // of the step before
 	if got := take("t.1.1"); got != 0 {
 		t.Errorf("the new step starts with %d", got)
 	}
 	a.Forget("t")
 	a.Forget("t")
-	a.AddOutcomes([]Point{bad(1, 50, 60, 1)})
+	a.AddOutcomes([]Point{calls(1, 50, 60, 1)})
 	if want := (Stats{Accepted: 3, Duplicates: 1, Stale: 1, Unknown: 1, Discarded: 1}); a.Stats() != want {
 		t.Errorf("stats %+v, want %+v", a.Stats(), want)
 	}
@@ -165,12 +188,12 @@ func TestLimits(t *testing.T) {
 		t.Errorf("the next step of a known trial: %v", err)
 	}
 	for i := range int64(1000) { // process 0 reports all the time, the others once
-		a.AddOutcomes([]Point{bad(0, i, i+1, 1), bad(int(i)+1, i, i+1, 1)})
+		a.AddOutcomes([]Point{calls(0, i, i+1, 1), calls(int(i)+1, i, i+1, 1)})
 		if n := len(a.trials["t"].series); n > 8 {
 			t.Fatalf("%d series are remembered", n)
 		}
 	}
-	a.AddOutcomes([]Point{bad(0, 999, 1000, 1)})
+	a.AddOutcomes([]Point{calls(0, 999, 1000, 1)})
 	if got := a.Stats(); got.Accepted != 2000 || got.Duplicates != 1 {
 		t.Errorf("stats %+v: the busy series must not be forgotten", got)
 	}
@@ -182,10 +205,10 @@ func TestExemplars(t *testing.T) {
 		return outcome.Exemplar{TraceID: fmt.Sprintf("%032x", at), SpanID: fmt.Sprintf("%016x", at), Time: time.Unix(int64(at), 0)}
 	}
 	for _, i := range []int{4, 9, 1, 7, 3, 8, 2} {
-		a.AddOutcomes([]Point{
-			bad(i, 0, 10, 1, func(p *Point) { p.Exemplars = []outcome.Exemplar{exemplar(i)} }),
-			bad(100+i, 0, 10, 1, func(p *Point) { p.Arm, p.Exemplars = outcome.ArmControl, []outcome.Exemplar{exemplar(100 + i)} }),
-		})
+		a.AddOutcomes(requestPoints(i, 0, 10, durations(1), 1, func(p *Point) { p.Exemplars = []outcome.Exemplar{exemplar(i)} }))
+		a.AddOutcomes(requestPoints(100+i, 0, 10, durations(1), 1, func(p *Point) {
+			p.Arm, p.Exemplars = outcome.ArmControl, []outcome.Exemplar{exemplar(100 + i)}
+		}))
 	}
 	got := a.Close("t", "t.1.0").Exemplars
 	if want := []outcome.Exemplar{exemplar(9), exemplar(8), exemplar(7), exemplar(4), exemplar(3)}; !reflect.DeepEqual(got, want) {
@@ -202,16 +225,24 @@ func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 		var points []Point
 		for key := range rapid.IntRange(1, 6).Draw(t, "series") {
 			arm := rapid.SampledFrom([]string{outcome.ArmTreatment, outcome.ArmControl}).Draw(t, "arm")
-			p := bad(key, 0, 10, rapid.Uint64Range(0, 9).Draw(t, "count"), func(p *Point) { p.Arm = arm })
-			if rapid.Bool().Draw(t, "duration") {
-				p.Metric = outcome.MetricDuration
-				for _, ms := range rapid.SliceOfN(rapid.IntRange(0, 2000), 0, 5).Draw(t, "ms") {
-					p.Latency.Record(float64(ms) / 1024) // sums without rounding
+			n := rapid.Uint64Range(0, 9).Draw(t, "count")
+			list := []Point{calls(key, 0, 10, n)}
+			switch rapid.IntRange(0, 2).Draw(t, "kind") {
+			case 0:
+				var h outcome.Histogram
+				for _, ms := range rapid.SliceOfN(rapid.IntRange(0, 2000), int(n), 12).Draw(t, "ms") {
+					h.Record(float64(ms) / 1024) // sums without rounding
 				}
+				list = requestPoints(key, 0, 10, h, n)
+			case 1:
+				list = unitPoints(key, 0, 10, n, n+3, n/2)
 			}
-			points = append(points, p)
-			if rapid.Bool().Draw(t, "twice") {
+			for _, p := range list {
+				p.Arm = arm
 				points = append(points, p)
+				if rapid.Bool().Draw(t, "twice") {
+					points = append(points, p)
+				}
 			}
 		}
 		sum := func(list []Point) (outcome.Arm, outcome.Arm, Stats) {
@@ -252,11 +283,11 @@ func TestCloseWhileAdding(t *testing.T) {
 			}
 			got := a.Close("t", "t.1.0")
 			tr, co := got.Treatment, got.Control
-			if tr.Bad != co.Bad {
-				t.Errorf("a request was torn: %d and %d", tr.Bad, co.Bad)
+			if tr.Injected != co.Injected {
+				t.Errorf("a request was torn: %d and %d", tr.Injected, co.Injected)
 			}
-			treatment += tr.Bad
-			control += co.Bad
+			treatment += tr.Injected
+			control += co.Injected
 			if over {
 				return
 			}
@@ -265,7 +296,7 @@ func TestCloseWhileAdding(t *testing.T) {
 	for s := range senders {
 		adding.Go(func() {
 			for i := range int64(requests) {
-				a.AddOutcomes([]Point{bad(2*s, i, i+1, 1), bad(2*s+1, i, i+1, 1, func(p *Point) { p.Arm = outcome.ArmControl })})
+				a.AddOutcomes([]Point{calls(2*s, i, i+1, 1), calls(2*s+1, i, i+1, 1, func(p *Point) { p.Arm = outcome.ArmControl })})
 				a.Stats()
 			}
 		})
@@ -281,14 +312,11 @@ func TestCloseWhileAdding(t *testing.T) {
 // What Close gives away is not touched by what comes later, and the other way round.
 func TestCloserOwnsWhatItGets(t *testing.T) {
 	a := expecting(t, Limits{})
-	var h outcome.Histogram
-	h.Record(1)
-	duration := func(start int64) Point {
-		return bad(1, start, start+1, 0, func(p *Point) { p.Metric, p.Latency = outcome.MetricDuration, h })
-	}
-	a.AddOutcomes([]Point{duration(0)})
+	h := durations(1)
+	one := func(start int64) []Point { return requestPoints(1, start, start+1, h, 0) }
+	a.AddOutcomes(one(0))
 	first := a.Close("t", "t.1.0").Treatment
-	a.AddOutcomes([]Point{duration(1), duration(2)})
+	a.AddOutcomes(append(one(1), one(2)...))
 	first.Latency.Record(1)
 	second := a.Close("t", "t.1.0").Treatment
 	if first.Latency.Count() != 2 || second.Latency.Count() != 2 || h.Count() != 1 {

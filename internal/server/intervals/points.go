@@ -2,15 +2,14 @@ package intervals
 
 import (
 	"cmp"
-	"math"
 	"slices"
-	"strings"
 
 	"github.com/seatrial/seatrial/internal/core/outcome"
 )
 
-// SeriesKey identifies one stream of delta points: a hash of service.instance.id, metric name
-// and attribute set. The receiver makes it.
+// SeriesKey identifies one stream of delta points that belong together, a whole of each time: a hash
+// of service.instance.id, of the attributes but outcome.AttrUnitState and AttrMeasure, and of the
+// metric, with outcome.MetricDuration and MetricBad being one. The receiver makes it.
 type SeriesKey [16]byte
 
 // Point is one delta data point of an outcome metric, as the receiver decoded it.
@@ -25,8 +24,7 @@ type Point struct {
 	Start, End int64
 	// Count is the value of a sum.
 	Count uint64
-	// Event and Measure are the attributes of points of outcome.MetricEvents and MetricValues. All
-	// points of one measure have the same Series, and count when all of the same time are there.
+	// Event and Measure are the attributes of points of outcome.MetricEvents and MetricValues.
 	Event, Measure string
 	// Value is that of a measure's sum or sum of squares.
 	Value float64
@@ -60,9 +58,10 @@ const maxFaultName = 200
 const maxCount = 1 << 53
 
 // AddOutcomes adds the points of one request: all of them before, or all of them after, any
-// concurrent [Accumulator.Close]. The points of a series must not overlap in time; one that
-// starts before the end of the last accepted one is a duplicate, since OTLP delivers at least
-// once. Hence points of a series that were sent out of order are lost, and counted.
+// concurrent [Accumulator.Close]. Points that belong together count when all of them are there. The
+// windows of a series must not overlap in time; a point that starts before the end of the last
+// accepted one is a duplicate, since OTLP delivers at least once. Hence points of a series that were
+// sent out of order are lost, and counted.
 func (a *Accumulator) AddOutcomes(points []Point) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -82,93 +81,58 @@ func (a *Accumulator) add(p *Point) {
 		return
 	}
 	arm := o.arm(p.Arm)
-	if arm == nil || !arm.takes(p) {
+	part, whole := partOf(p)
+	if arm == nil || part == 0 {
 		a.stats.Invalid++
 		return
 	}
-	if isMeasure(p) {
-		a.addMeasure(o, arm, p)
-		return
-	}
 	last, known := o.series[p.Series]
-	if known && (p.Start < last.end || p.End <= last.end) {
+	same := known && p.Start == last.start && p.End == last.end
+	switch {
+	case same && (last.have&part != 0 || last.waiting == nil), known && !same && (p.Start < last.end || p.End <= last.end):
 		a.stats.Duplicates++
 		return
+	case !same:
+		a.stats.Incomplete += last.incomplete()
+		if !known && len(o.series) >= a.limits.MaxSeries {
+			o.forgetSilent()
+		}
+		last = window{start: p.Start, end: p.End, waiting: new(waiting)}
 	}
-	if !known && len(o.series) >= a.limits.MaxSeries {
-		o.forgetSilent()
+	last.waiting.take(part, p)
+	last.have |= part
+	if last.have == whole {
+		if !last.waiting.addTo(arm) {
+			last.have &^= part // a repetition is as invalid as this one
+			a.stats.Invalid++
+			return
+		}
+		o.addInjections(last.waiting.injections)
+		if p.Arm == outcome.ArmTreatment {
+			o.addExemplars(last.waiting.exemplars)
+		}
+		last.waiting = nil
 	}
 	o.touched++
-	o.series[p.Series] = window{end: p.End, touched: o.touched}
-	arm.add(p)
-	o.addInjection(p)
-	if p.Arm == outcome.ArmTreatment {
-		o.addExemplars(p.Exemplars)
-	}
+	last.touched = o.touched
+	o.series[p.Series] = last
 	a.stats.Accepted++
 }
 
-// arm is an outcome.Arm with the mapping of metrics to its fields.
-type arm struct{ *outcome.Arm }
-
-func (o *open) arm(name string) *arm {
+func (o *open) arm(name string) *outcome.Arm {
 	switch name {
 	case outcome.ArmTreatment:
-		return &arm{&o.counts.Treatment}
+		return &o.counts.Treatment
 	case outcome.ArmControl:
-		return &arm{&o.counts.Control}
+		return &o.counts.Control
 	}
 	return nil
 }
 
-// counter returns the count that a sum adds to, nil if it is none.
-func (a *arm) counter(p *Point) *uint64 {
-	switch {
-	case p.Metric == outcome.MetricBad:
-		return &a.Bad
-	case p.Metric == outcome.MetricInjections && p.Fault.valid():
-		return &a.Injected
-	case p.Metric == outcome.MetricUnits && p.UnitState == outcome.UnitNew:
-		return &a.NewUnits
-	case p.Metric == outcome.MetricUnits && p.UnitState == outcome.UnitAtRisk:
-		return &a.AtRiskUnits
-	case p.Metric == outcome.MetricUnits && p.UnitState == outcome.UnitBad:
-		return &a.BadUnits
+func (o *open) addInjections(more []outcome.Injection) {
+	for _, i := range more {
+		o.counts.Injections = outcome.AddInjections(o.counts.Injections, i)
 	}
-	return nil
-}
-
-// takes reports whether the point belongs to the arm and leaves its counts within bounds.
-func (a *arm) takes(p *Point) bool {
-	if isMeasure(p) {
-		return partOf(p) != 0
-	}
-	if p.Metric == outcome.MetricDuration {
-		n := p.Latency.Count()
-		sum := a.Latency.Sum + p.Latency.Sum
-		return n <= maxCount && a.Requests+n <= maxCount && !math.IsNaN(sum) && !math.IsInf(sum, 0)
-	}
-	counter := a.counter(p)
-	return counter != nil && p.Count <= maxCount && *counter+p.Count <= maxCount
-}
-
-func (a *arm) add(p *Point) {
-	if p.Metric == outcome.MetricDuration {
-		a.Requests += p.Latency.Count()
-		a.Latency.Merge(&p.Latency)
-		return
-	}
-	*a.counter(p) += p.Count
-}
-
-// addInjection notes where a fault has hit; points of other metrics tell nothing of it.
-func (o *open) addInjection(p *Point) {
-	if p.Metric != outcome.MetricInjections || p.Count == 0 {
-		return
-	}
-	f := p.Fault
-	o.counts.Injections = outcome.AddInjections(o.counts.Injections, outcome.Injection{
-		Point: strings.Clone(f.Point), Kind: strings.Clone(f.Kind), Phase: strings.Clone(f.Phase), Calls: p.Count})
 }
 
 func (o *open) addExemplars(more []outcome.Exemplar) {

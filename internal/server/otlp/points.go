@@ -284,7 +284,8 @@ func (r *rawPoint) addExemplar(trace traces.TraceID, span traces.SpanID, at uint
 }
 
 // seriesKey hashes the identity of a series. Attributes are sorted in place; every part has its
-// length in front, so that no two identities run together. The points of one measure are one.
+// length in front, so that no two identities run together. Points that belong together are one
+// series, see [intervals.SeriesKey].
 func seriesKey(m *metric, attributes []traces.Attribute) intervals.SeriesKey {
 	slices.SortStableFunc(attributes, func(a, b traces.Attribute) int { return cmp.Compare(a.Key, b.Key) })
 	buffer := make([]byte, 0, 512)
@@ -294,9 +295,13 @@ func seriesKey(m *metric, attributes []traces.Attribute) intervals.SeriesKey {
 	}
 	part(m.service)
 	part(m.instance)
-	part(m.name)
+	name := m.name
+	if name == outcome.MetricBad {
+		name = outcome.MetricDuration
+	}
+	part(name)
 	for i := range attributes {
-		if attributes[i].Key == outcome.AttrMeasure {
+		if key := attributes[i].Key; key == outcome.AttrMeasure || key == outcome.AttrUnitState {
 			continue
 		}
 		part(attributes[i].Key)
