@@ -9,9 +9,6 @@ import (
 	"github.com/seatrial/seatrial/resilience"
 )
 
-// policyPrefix starts the keys of the flags that hold the policies of dependencies.
-const policyPrefix = "policy-"
-
 // policyFlag is a flag whose variants are resilience policies, compiled.
 type policyFlag struct {
 	flag     *eval.Flag
@@ -24,7 +21,7 @@ func (s *snapshot) indexPolicies() {
 	s.policy = map[string]*policyFlag{}
 	for i := range s.set.Flags {
 		from := &s.set.Flags[i]
-		name, ok := strings.CutPrefix(from.Key, policyPrefix)
+		name, ok := strings.CutPrefix(from.Key, flag.PolicyPrefix)
 		if !ok || from.Kind != flag.KindPolicy {
 			continue
 		}

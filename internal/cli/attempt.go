@@ -28,6 +28,21 @@ type attemptEntry struct {
 	state trial.State
 }
 
+// asLeft gives the trial as the attempt left it, t if that is the newest.
+func (l *attemptLog) asLeft(t api.Trial) api.Trial {
+	last := l.entries[len(l.entries)-1].state
+	if last.Attempt < t.State.Attempt {
+		t.Spec, t.State = l.spec, last
+	}
+	return t
+}
+
+// decision is the entry as people are told of it.
+func (e *attemptEntry) decision() decisionOutput {
+	return decisionOutput{Time: e.Time, Revision: e.Revision, Seq: e.state.Seq, Actor: e.Actor, Phase: e.state.Phase, Result: e.state.Result,
+		Step: e.state.Step + 1, Guardrails: evidenceItems(e.state), Why: e.state.Why}
+}
+
 // attempt reads the log of a trial's attempt; 0 means the newest.
 func attempt(ctx context.Context, c *api.Client, t api.Trial, number int) (attemptLog, error) {
 	var l attemptLog

@@ -85,11 +85,12 @@ func newChaosReport(a *app) *cobra.Command {
 
 // reportOf gathers the report on an attempt, 0 for the newest.
 func reportOf(ctx context.Context, c *api.Client, t api.Trial, number int) (reportOutput, error) {
-	explained, t, err := explainedTrial(ctx, c, chaosNoun, t, number)
+	log, err := attempt(ctx, c, t, number)
 	if err != nil {
 		return reportOutput{}, err
 	}
-	log, err := attempt(ctx, c, t, t.State.Attempt)
+	t = log.asLeft(t)
+	explained, err := explainedTrial(ctx, c, chaosNoun, t, log)
 	if err != nil {
 		return reportOutput{}, err
 	}
@@ -103,8 +104,7 @@ func reportOf(ctx context.Context, c *api.Client, t api.Trial, number int) (repo
 		Guardrails: explained.Guardrails, Blamed: explained.Blamed, Timeline: []decisionOutput{}, Traces: explained.Traces, Next: explained.Next,
 	}
 	for _, e := range log.entries {
-		r.Timeline = append(r.Timeline, decisionOutput{Time: e.Time, Revision: e.Revision, Seq: e.state.Seq, Actor: e.Actor, Phase: e.state.Phase,
-			Result: e.state.Result, Step: e.state.Step + 1, Guardrails: evidenceItems(e.state), Why: e.state.Why})
+		r.Timeline = append(r.Timeline, e.decision())
 	}
 	return r, nil
 }

@@ -95,7 +95,12 @@ func (n trialNoun) newExplain(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		out, t, err := explainedTrial(cmd.Context(), c, n, t, number)
+		log, err := attempt(cmd.Context(), c, t, number)
+		if err != nil {
+			return err
+		}
+		t = log.asLeft(t)
+		out, err := explainedTrial(cmd.Context(), c, n, t, log)
 		if err != nil {
 			return err
 		}
@@ -104,18 +109,11 @@ func (n trialNoun) newExplain(a *app) *cobra.Command {
 	return cmd
 }
 
-// explainedTrial gathers what explains a trial. The trial it gives is as of the attempt.
-func explainedTrial(ctx context.Context, c *api.Client, n trialNoun, t api.Trial, number int) (explainOutput, api.Trial, error) {
-	log, err := attempt(ctx, c, t, number)
-	if err != nil {
-		return explainOutput{}, t, err
-	}
-	if number > 0 && number < t.State.Attempt {
-		t.Spec, t.State = log.spec, log.entries[len(log.entries)-1].state
-	}
+// explainedTrial gathers what explains an attempt of a trial; t is as the attempt left it.
+func explainedTrial(ctx context.Context, c *api.Client, n trialNoun, t api.Trial, log attemptLog) (explainOutput, error) {
 	others, err := newRules(rules.Names)
 	if err != nil {
-		return explainOutput{}, t, err
+		return explainOutput{}, err
 	}
 	caused := 0.0
 	err = c.EachInterval(ctx, t.Spec.Name, t.State.Attempt, func(one api.Interval) error {
@@ -126,18 +124,17 @@ func explainedTrial(ctx context.Context, c *api.Client, n trialNoun, t api.Trial
 		return nil
 	})
 	if err != nil {
-		return explainOutput{}, t, err
+		return explainOutput{}, err
 	}
 	out := explainState(n, t)
 	out.Spent.CausedBad = math.Round(max(caused, 0)*10) / 10
 	out.Rules = ruleOutputs(log, t.State, others)
 	for _, e := range slices.Backward(log.entries) {
 		if len(out.Decisions) < lastDecisions {
-			out.Decisions = append(out.Decisions, decisionOutput{Time: e.Time, Revision: e.Revision, Seq: e.state.Seq, Actor: e.Actor, Phase: e.state.Phase,
-				Result: e.state.Result, Step: e.state.Step + 1, Guardrails: evidenceItems(e.state), Why: e.state.Why})
+			out.Decisions = append(out.Decisions, e.decision())
 		}
 	}
-	return out, t, nil
+	return out, nil
 }
 
 // causedBad is how many bad requests the treatment had beyond the control's rate in an interval.

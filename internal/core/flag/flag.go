@@ -33,6 +33,10 @@ const (
 	KindPolicy  Kind = "policy"  // its variants are resilience policies (package resilience)
 )
 
+// PolicyPrefix begins the key of the flag that has the policies of a dependency; the rest is the
+// dependency's name.
+const PolicyPrefix = "policy-"
+
 // Type is the type that all variants of one flag share.
 type Type string
 

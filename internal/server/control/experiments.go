@@ -108,17 +108,27 @@ func (p *projection) mayExperimentBeside(spec trial.Spec, other *TrialEntry) err
 	return nil
 }
 
-// policyPrefix begins the key of the flag that has the policies of a dependency, whose point has the
-// dependency's name.
-const policyPrefix = "policy-"
-
-// policyPoint gives the point of the dependency whose policies a flag has; empty for other flags.
+// policyPoint gives the point of the dependency whose policies a flag has, which has the dependency's
+// name; empty for other flags.
 func policyPoint(flagKey string) string {
-	point, ok := strings.CutPrefix(flagKey, policyPrefix)
+	point, ok := strings.CutPrefix(flagKey, flag.PolicyPrefix)
 	if !ok {
 		return ""
 	}
 	return point
+}
+
+// ExperimentsByPoint gives the names of the experiments that run, sorted, by the points of their faults.
+func (s *Service) ExperimentsByPoint() map[string][]string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	byPoint := map[string][]string{}
+	for _, entry := range s.running() {
+		for _, point := range s.state.pointsOf(entry.Spec) {
+			byPoint[point] = append(byPoint[point], entry.Spec.Name)
+		}
+	}
+	return byPoint
 }
 
 // pointsOf gives the points that a trial injects faults at: of an experiment that of its treatment.

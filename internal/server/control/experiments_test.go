@@ -159,7 +159,7 @@ func TestStoredFaultFlagsStillLoad(t *testing.T) {
 }
 
 func policyFlag(dependency string) flag.Flag {
-	return flag.Flag{Key: "policy-" + dependency, Kind: flag.KindPolicy, Type: flag.TypeObject, Enabled: true, DefaultVariant: "off",
+	return flag.Flag{Key: flag.PolicyPrefix + dependency, Kind: flag.KindPolicy, Type: flag.TypeObject, Enabled: true, DefaultVariant: "off",
 		Variants: []flag.Variant{{Name: "on", Value: json.RawMessage(`{"timeout":"1s"}`)}, {Name: "off", Value: json.RawMessage("null")}}}
 }
 

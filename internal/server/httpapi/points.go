@@ -1,12 +1,8 @@
 package httpapi
 
 import (
-	"encoding/json"
-	"slices"
 	"time"
 
-	"github.com/seatrial/seatrial/fault"
-	"github.com/seatrial/seatrial/internal/core/trial"
 	"github.com/seatrial/seatrial/internal/server/fleet"
 )
 
@@ -35,7 +31,7 @@ func (c *call) listPoints() error {
 		return err
 	}
 	found, more := c.api.cfg.Fleet.Points(c.param("service"), p.After, orHundred(p.Limit))
-	running := c.experiments()
+	running := c.api.cfg.Service.ExperimentsByPoint()
 	items := make([]shownPoint, 0, len(found))
 	for i := range found {
 		items = append(items, showPoint(&found[i], running[found[i].Name]))
@@ -61,36 +57,4 @@ func inUTC(t time.Time) time.Time {
 		return t
 	}
 	return t.UTC()
-}
-
-// experiments gives the experiments that run, by the points of their faults.
-func (c *call) experiments() map[string][]string {
-	byPoint := map[string][]string{}
-	for _, entry := range c.api.cfg.Service.ActiveTrials() {
-		if entry.Spec.Goal != trial.GoalSurvive {
-			continue
-		}
-		f, err := c.api.cfg.Service.GetFlag(entry.Spec.Flag)
-		if err != nil {
-			continue // deleted meanwhile
-		}
-		for _, v := range f.Variants {
-			if v.Name != entry.Spec.Treatment {
-				continue
-			}
-			if point := pointOf(v.Value); point != "" && !slices.Contains(byPoint[point], entry.Spec.Name) {
-				byPoint[point] = append(byPoint[point], entry.Spec.Name)
-			}
-		}
-	}
-	return byPoint
-}
-
-// pointOf gives the point that a variant's program is for; empty if it is none.
-func pointOf(value json.RawMessage) string {
-	p, err := fault.ParseProgram(value)
-	if err != nil || p == nil {
-		return ""
-	}
-	return p.Point
 }
