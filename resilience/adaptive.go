@@ -1,14 +1,15 @@
 package resilience
 
 import (
+	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// adaptive finds how many attempts a dependency can bear at a time from their latencies, and sets the
-// bulkhead's bound to that. All methods are safe for concurrent use; an attempt waits for nobody.
+// adaptive finds how many attempts a dependency can bear at a time from their latencies and from how
+// many it refuses, and sets the bulkhead's bound to that. All methods are safe for concurrent use; an attempt waits for nobody.
 type adaptive struct {
 	places *bulkhead
 
@@ -16,6 +17,7 @@ type adaptive struct {
 	samples atomic.Uint64 // of the window: how many (high 20 bits) and the sum of latencies in units of 256 ns
 	busiest atomic.Int64  // most attempts at a time in the window
 	cut     atomic.Bool   // an attempt of the window was cut short by its timeout
+	refused atomic.Uint64 // attempts of the window that the dependency refused for overload
 
 	mu     sync.Mutex // changes what follows, and begins windows
 	policy AdaptivePolicy
@@ -45,14 +47,16 @@ type course struct {
 const (
 	tolerance = 1.1  // latencies may be this much above base without meaning a queue
 	gain      = 0.5  // how far each window goes to where it points
+	tooMany   = 0.1  // share of refusals at which nothing grows
 	eased     = 0.75 // half as many calls take at most this share of the time if they queued: it would be half
 )
 
 // seen is what a window has shown.
 type seen struct {
-	latency float64 // mean, ns
+	latency float64 // mean, ns; 0: none was measured
 	busiest int64   // most attempts at a time
 	cut     bool    // an attempt was cut short: the latency would be higher
+	refused float64 // share of the attempts that the dependency refused for overload
 }
 
 // next gives the course after a window.
@@ -64,7 +68,16 @@ type seen struct {
 // round-trip time (N. Cardwell et al., 2016): else a queue that stays would in time look like the
 // dependency's own latency. If halving eases the latency much, there was a queue, and may be still:
 // then it is halved again.
+//
+// A dependency that refuses shows no queue, only that it is too much: limit ← limit · (1 - refused/2), as
+// DCTCP does with the share of marked packets (M. Alizadeh et al., 2010), and it grows by less. So one
+// refusal among a thousand, which may be about something else, costs next to nothing, and a
+// dependency without a queue refuses one attempt in ten, about.
 func (c course) next(p AdaptivePolicy, s seen, at int64) course {
+	c.limit = max(c.limit*(1-s.refused/2), float64(p.Min))
+	if s.latency == 0 {
+		return c
+	}
 	last := c.last
 	c.last = s.latency
 	if c.base == 0 || s.latency < c.base || c.halved > 0 && !s.cut {
@@ -81,6 +94,9 @@ func (c course) next(p AdaptivePolicy, s seen, at int64) course {
 	}
 	gradient := min(max(tolerance*c.base/s.latency, 0.5), 1)
 	step := gain * (c.limit*gradient + math.Sqrt(c.limit) - c.limit)
+	if step > 0 {
+		step *= max(0, 1-s.refused/tooMany)
+	}
 	if step < 0 || float64(s.busiest) >= c.limit/2 { // what is not used does not grow
 		c.limit = min(max(c.limit+step, float64(p.Min)), float64(p.Max))
 	}
@@ -122,6 +138,7 @@ func (a *adaptive) begin(at int64) {
 	a.samples.Store(0)
 	a.busiest.Store(0)
 	a.cut.Store(false)
+	a.refused.Store(0)
 }
 
 // note takes in an attempt that ended now.
@@ -136,24 +153,50 @@ func (a *adaptive) note(began, at int64, cut bool) {
 	if cut {
 		a.cut.Store(true)
 	}
-	sum := a.samples.Add(1<<sampleShift | uint64(at-began)>>unitShift)
-	if sum>>sampleShift >= minSamples && at-since >= int64(windowLength) && a.mu.TryLock() {
+	a.samples.Add(1<<sampleShift | uint64(at-began)>>unitShift)
+	a.mayClose(at)
+}
+
+// refuse takes in an attempt that the dependency refused for overload, now. How long that took says
+// nothing.
+func (a *adaptive) refuse(at int64) {
+	if at < a.since.Load() {
+		return
+	}
+	a.refused.Add(1)
+	a.mayClose(at)
+}
+
+// mayClose ends the window if it is long enough and nobody else is at it.
+func (a *adaptive) mayClose(at int64) {
+	if a.ended() >= minSamples && at-a.since.Load() >= int64(windowLength) && a.mu.TryLock() {
 		a.close(at)
 		a.mu.Unlock()
 	}
 }
 
+// ended is how many attempts of the window tell something.
+func (a *adaptive) ended() uint64 { return a.samples.Load()>>sampleShift + a.refused.Load() }
+
 // close ends the window, unless somebody else just has; the caller holds the lock.
 func (a *adaptive) close(at int64) {
-	sum := a.samples.Load()
-	count := sum >> sampleShift
 	enough := max(minSamples, a.course.places(a.policy)/2)
-	if count < uint64(enough) || at-a.since.Load() < int64(windowLength) {
+	if a.ended() < uint64(enough) || at-a.since.Load() < int64(windowLength) {
 		return
 	}
-	mean := float64(sum&(1<<sampleShift-1)) / float64(count) * (1 << unitShift)
-	if mean > 0 {
-		a.course = a.course.next(a.policy, seen{mean, a.busiest.Load(), a.cut.Load()}, at)
+	sum, refused := a.samples.Load(), float64(a.refused.Load())
+	now := seen{busiest: a.busiest.Load(), cut: a.cut.Load()}
+	count := float64(sum >> sampleShift)
+	if count > 0 {
+		now.latency = float64(sum&(1<<sampleShift-1)) / count * (1 << unitShift)
 	}
+	now.refused = refused / (count + refused)
+	a.course = a.course.next(a.policy, now, at)
 	a.begin(at)
+}
+
+// isOverload reports whether something in the error's tree says that the dependency has too much to do.
+func isOverload(err error) bool {
+	var says interface{ Overloaded() bool }
+	return errors.As(err, &says) && says.Overloaded()
 }

@@ -2,9 +2,11 @@ package resilience
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,4 +228,97 @@ func TestFailuresTellTheAdaptiveLimitNothingButTimeoutsDo(t *testing.T) {
 		stop()
 		time.Sleep(time.Minute)
 	})
+}
+
+// errFull is the refusal of a dependency that has too much to do.
+type errFull struct{ error }
+
+func (errFull) Overloaded() bool { return true }
+
+// A dependency without a queue refuses what is too much for it, and its latency tells nothing: the
+// limit rests near what it bears all the same.
+func TestTheAdaptiveLimitHeedsRefusals(t *testing.T) {
+	for _, places := range []int64{20, 60} {
+		t.Run(fmt.Sprint(places), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := New("stock", Policy{Adaptive: &AdaptivePolicy{Initial: 100, Min: 5, Max: 400}})
+				ctx, stop := context.WithCancel(ctxBG)
+				var inside, served, refused atomic.Int64
+				for range 300 {
+					go func() {
+						for ctx.Err() == nil {
+							err := e.Do(ctx, func(context.Context) error {
+								defer inside.Add(-1)
+								if inside.Add(1) > places {
+									inside.Add(-1)
+									time.Sleep(2 * time.Millisecond) // there and back
+									inside.Add(1)
+									refused.Add(1)
+									return errFull{errDown}
+								}
+								time.Sleep(10 * time.Millisecond)
+								served.Add(1)
+								return nil
+							})
+							if err != nil {
+								time.Sleep(10 * time.Millisecond)
+							}
+						}
+					}()
+				}
+				time.Sleep(10 * time.Second)
+				served.Store(0)
+				refused.Store(0)
+				time.Sleep(20 * time.Second)
+				if got := int64(e.Stats().Limit); got < places*7/10 || got > places*13/10 {
+					t.Errorf("the limit of a dependency with %d places rests at %d", places, got)
+				}
+				if full := 20 * 100 * places; served.Load() < full*9/10 || refused.Load() > served.Load()/5 {
+					t.Errorf("served %d of %d that it could, refused %d", served.Load(), full, refused.Load())
+				}
+				stop()
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
+
+func TestOnlyManyRefusalsMoveTheLimit(t *testing.T) {
+	for name, c := range map[string]struct {
+		every       int // so many attempts there is a refusal
+		least, most int
+	}{
+		"a few": {200, 100, 400},
+		"all":   {1, 5, 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := New("stock", Policy{Adaptive: &AdaptivePolicy{Initial: 100, Min: 5, Max: 400}})
+				ctx, stop := context.WithCancel(ctxBG)
+				var n atomic.Int64
+				for range 300 {
+					go func() {
+						for ctx.Err() == nil {
+							err := e.Do(ctx, func(context.Context) error {
+								time.Sleep(10 * time.Millisecond)
+								if n.Add(1)%int64(c.every) == 0 {
+									return errFull{errDown}
+								}
+								return nil
+							})
+							if err != nil {
+								time.Sleep(10 * time.Millisecond)
+							}
+						}
+					}()
+				}
+				time.Sleep(28 * time.Second) // before the second probe
+				if got := e.Stats().Limit; got < c.least || got > c.most {
+					t.Errorf("the limit is %d, want %d to %d", got, c.least, c.most)
+				}
+				stop()
+				time.Sleep(time.Second)
+			})
+		})
+	}
 }

@@ -232,12 +232,15 @@ func (e *Executor) enter(t *try, call func(context.Context) error) error {
 	return e.measure(t, call)
 }
 
-// measure makes the attempt and tells the adaptive limit how long it took.
+// measure makes the attempt and tells the adaptive limit how long it took, or that it was refused.
 func (e *Executor) measure(t *try, call func(context.Context) error) error {
 	began := now()
 	err := e.once(t, call)
-	if class := e.class(t, err); tells(class, err) {
+	switch class := e.class(t, err); {
+	case tells(class, err):
 		e.adaptive.note(began, now(), class != Success)
+	case class != Neutral && isOverload(err):
+		e.adaptive.refuse(now())
 	}
 	return err
 }

@@ -146,7 +146,9 @@ type BulkheadPolicy struct {
 }
 
 // AdaptivePolicy bounds how many attempts are under way by what the dependency can bear, as its
-// latencies tell: when they rise, calls wait for each other in there. The zero value of each field
+// latencies tell: when they rise, calls wait for each other in there. So do its refusals: errors in
+// whose tree something has the method Overloaded() bool and gives true, as those of the adapters do
+// for HTTP 429 with Retry-After, HTTP 503 and gRPC RESOURCE_EXHAUSTED. The zero value of each field
 // means its default.
 type AdaptivePolicy struct {
 	// Initial is the bound before anything is known: Min to Max, default 20 or the nearest of them.

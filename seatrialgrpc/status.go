@@ -71,7 +71,11 @@ func (c *config) judge(err error, again bool, wait time.Duration) error {
 	if err == nil {
 		return nil
 	}
-	switch code := status.Code(err); {
+	code := status.Code(err)
+	if code == codes.ResourceExhausted {
+		err = &overload{err}
+	}
+	switch {
 	case slices.Contains(c.retried, code) && again:
 		return &passing{err, wait}
 	case slices.Contains(c.retried, code), serversFault(code), code == codes.Canceled, code == codes.ResourceExhausted:
@@ -80,6 +84,12 @@ func (c *config) judge(err error, again bool, wait time.Duration) error {
 		return resilience.Answer(err)
 	}
 }
+
+// overload is the answer of a server that has too much to do, or of a quota that is used up.
+type overload struct{ error }
+
+func (o *overload) Unwrap() error    { return o.error }
+func (o *overload) Overloaded() bool { return true }
 
 // passing is a failure that may pass.
 type passing struct {

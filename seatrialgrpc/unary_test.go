@@ -225,3 +225,17 @@ func TestRefusalsByLimitsAreStatusErrors(t *testing.T) {
 		}
 	})
 }
+
+// What an adaptive limit is told by the code, whether the policy repeats it or not.
+func TestOverloadedAnswers(t *testing.T) {
+	for code := range codes.Code(17) {
+		for _, again := range []bool{true, false} {
+			c := config{retried: []codes.Code{codes.Unavailable, codes.ResourceExhausted}}
+			err := c.judge(status.Error(code, "so"), again, 0)
+			var says interface{ Overloaded() bool }
+			if got := errors.As(err, &says) && says.Overloaded(); got != (code == codes.ResourceExhausted) || err != nil && status.Code(err) != code {
+				t.Errorf("%v (again %v): overloaded %v, %v", code, again, got, err)
+			}
+		}
+	}
+}

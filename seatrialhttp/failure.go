@@ -58,6 +58,12 @@ func (e *StatusError) Retryable() bool {
 	return !e.final && e.StatusCode != http.StatusNotImplemented && e.StatusCode != http.StatusHTTPVersionNotSupported
 }
 
+// Overloaded tells whether the dependency has too much to do: 429 or 503. It makes an adaptive limit
+// smaller, see [resilience.AdaptivePolicy].
+func (e *StatusError) Overloaded() bool {
+	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode == http.StatusServiceUnavailable
+}
+
 // retryAfter reads the header of that name (RFC 9110, section 10.2.3). A date is compared with that
 // of the answer if there is one, so that clocks need not agree.
 func retryAfter(h http.Header, now time.Time) (wait time.Duration, asked bool) {

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -527,6 +528,35 @@ func TestANilClientOnlyTraces(t *testing.T) {
 	_ = resp.Body.Close()
 	if len(spans()) != 1 || !strings.Contains(seen.Get("Traceparent"), spans()[0].SpanContext().SpanID().String()) {
 		t.Errorf("%d spans, the dependency saw %q", len(spans()), seen.Get("Traceparent"))
+	}
+}
+
+// A dependency that answers nothing but 503 has as few requests at a time as an adaptive limit
+// allows; one that answers nothing but 500 says nothing of its load.
+func TestOverloadShrinksTheAdaptiveLimit(t *testing.T) {
+	for status, want := range map[int]int{503: 5, 500: 40} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(resilience.Policy{Adaptive: &resilience.AdaptivePolicy{Initial: 40, Min: 5}})
+			client := &http.Client{Transport: r.transport(tripper(func(r *http.Request) (*http.Response, error) {
+				time.Sleep(10 * time.Millisecond)
+				return respond(r, status, ""), nil
+			}))}
+			var callers sync.WaitGroup
+			for range 40 {
+				callers.Go(func() {
+					for range 300 {
+						if answer, err := client.Get("http://payment/"); err == nil {
+							_ = answer.Body.Close()
+						}
+						time.Sleep(time.Millisecond)
+					}
+				})
+			}
+			callers.Wait()
+			if got := r.executor.Stats().Limit; got != want {
+				t.Errorf("after nothing but %d the limit is %d, want %d", status, got, want)
+			}
+		})
 	}
 }
 
