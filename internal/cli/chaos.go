@@ -95,46 +95,34 @@ func (x *experiment) withFlags(a *app, cmd *cobra.Command) {
 }
 
 func (a *app) startChaos(ctx context.Context, c *api.Client, x *experiment) error {
-	f, etag, err := a.prepareChaos(ctx, c, x, "start")
+	f, err := a.prepareChaos(ctx, c, x, "start")
 	if err != nil || x.w.dryRun {
 		return err
 	}
 	t, err := c.StartTrial(ctx, x.spec, x.w.to(""))
 	if err != nil {
-		return a.takeBack(ctx, c, f, etag, err)
+		return a.takeBack(ctx, c, f, err)
 	}
 	return a.started(ctx, c, chaosNoun, t, x.w, x.watch)
 }
 
-// takeBack removes the flag that was made for an experiment which the server then refused.
-func (a *app) takeBack(ctx context.Context, c *api.Client, f flag.Flag, etag string, refused error) error {
-	var problem *api.Problem
-	if etag != "" || !errors.As(refused, &problem) {
-		return refused
-	}
-	if err := c.DeleteFlag(ctx, f.Key, api.Write{IfMatch: "*", Reason: "the experiment that it was made for was refused"}); err == nil {
-		a.say("flag %s removed again", f.Key)
-	}
-	return refused
-}
-
-// prepareChaos completes and checks an experiment and stores its flag, of which it gives the ETag
-// before. In a dry run it tells what would be done instead.
-func (a *app) prepareChaos(ctx context.Context, c *api.Client, x *experiment, would string) (flag.Flag, string, error) {
+// prepareChaos completes and checks an experiment and stores its flag. In a dry run it tells what
+// would be done instead.
+func (a *app) prepareChaos(ctx context.Context, c *api.Client, x *experiment, would string) (faultFlag, error) {
 	if err := x.complete(); err != nil {
-		return flag.Flag{}, "", err
+		return faultFlag{}, err
 	}
-	f, etag, err := x.faultFlag(ctx, c)
+	f, err := x.faultFlag(ctx, c)
 	if err != nil {
-		return flag.Flag{}, "", err
+		return faultFlag{}, err
 	}
-	if err := x.check(ctx, c, f); err != nil {
-		return flag.Flag{}, "", err
+	if err := x.check(ctx, c, f.want); err != nil {
+		return faultFlag{}, err
 	}
 	if x.w.dryRun {
-		return f, etag, a.wrote(x.w, chaosPlan{Flag: f, Trial: trial.Normalize(x.spec)}, "experiment %s would %s with flag %s", x.spec.Name, would, f.Key)
+		return f, a.wrote(x.w, chaosPlan{Flag: f.want, Trial: trial.Normalize(x.spec)}, "experiment %s would %s with flag %s", x.spec.Name, would, f.want.Key)
 	}
-	return f, etag, a.storeFault(ctx, c, f, etag, x.w)
+	return f, a.storeFault(ctx, c, &f, x.w)
 }
 
 // chaosPlan is what a dry run of chaos start prints.
@@ -187,43 +175,46 @@ const (
 	faultOff = "off"
 )
 
-// faultFlag gives the flag to experiment with as it should be, and the ETag of the one that is
-// stored; it is empty if there is none, and "-" if the stored one is right as it is.
-func (x *experiment) faultFlag(ctx context.Context, c *api.Client) (flag.Flag, string, error) {
+// faultFlag is the flag of an experiment.
+type faultFlag struct {
+	want   flag.Flag // as it should be
+	before int64     // the revision that is stored; 0: none
+	etag   string    // of that
+	same   bool      // what is stored is as it should be
+	wrote  int64     // the revision that the command stored; 0: none
+}
+
+// faultFlag gives the flag to experiment with, as it should be.
+func (x *experiment) faultFlag(ctx context.Context, c *api.Client) (faultFlag, error) {
 	stored, etag, err := c.Flag(ctx, x.spec.Flag)
 	missing := api.NotFound(err)
 	if err != nil && !missing {
-		return flag.Flag{}, "", err
+		return faultFlag{}, err
 	}
 	if missing && !x.faults.any() {
-		return flag.Flag{}, "", orSuggest(err, "flag", x.spec.Flag, known(ctx, c, flagNames))
+		return faultFlag{}, orSuggest(err, "flag", x.spec.Flag, known(ctx, c, flagNames))
 	}
 	if !x.faults.any() {
-		return stored.Flag, asItIs, nil
+		return faultFlag{want: stored.Flag, before: stored.Revision, etag: etag, same: true}, nil
 	}
 	program, err := x.faults.program(x.point)
 	if err != nil {
-		return flag.Flag{}, "", usage(err)
+		return faultFlag{}, usage(err)
 	}
 	value, err := json.Marshal(program)
 	if err != nil {
-		return flag.Flag{}, "", err
+		return faultFlag{}, err
 	}
 	if missing {
-		return newFaultFlag(x.spec.Flag, x.point, value), "", nil
+		return faultFlag{want: newFaultFlag(x.spec.Flag, x.point, value)}, nil
 	}
 	if stored.Kind != flag.KindFault {
-		return flag.Flag{}, "", fmt.Errorf("flag %s is of kind %s: faults need one of kind fault, name another with --flag", stored.Key, stored.Kind)
+		return faultFlag{}, fmt.Errorf("flag %s is of kind %s: faults need one of kind fault, name another with --flag", stored.Key, stored.Kind)
 	}
-	f, same := withFault(stored.Flag, value)
-	if same {
-		etag = asItIs
-	}
-	return f, etag, nil
+	f := faultFlag{before: stored.Revision, etag: etag}
+	f.want, f.same = withFault(stored.Flag, value)
+	return f, nil
 }
-
-// asItIs stands for the ETag of a flag that needs no change.
-const asItIs = "-"
 
 func newFaultFlag(key, point string, program json.RawMessage) flag.Flag {
 	return flag.Flag{Key: key, Kind: flag.KindFault, Type: flag.TypeObject, Enabled: true,
@@ -275,20 +266,43 @@ func (x *experiment) check(ctx context.Context, c *api.Client, f flag.Flag) erro
 }
 
 // storeFault writes the fault flag where it is missing or different.
-func (a *app) storeFault(ctx context.Context, c *api.Client, f flag.Flag, etag string, w writing) error {
-	switch etag {
-	case asItIs:
+func (a *app) storeFault(ctx context.Context, c *api.Client, f *faultFlag, w writing) error {
+	store, words := c.PutFlag, "flag %s has the new faults"
+	switch {
+	case f.same:
 		return nil
-	case "":
-		if _, err := c.CreateFlag(ctx, f, w.to("")); err != nil {
-			return err
-		}
-		a.say("flag %s created", f.Key)
-		return nil
+	case f.before == 0:
+		store, words = c.CreateFlag, "flag %s created"
 	}
-	if _, err := c.PutFlag(ctx, f, w.to(etag)); err != nil {
+	stored, err := store(ctx, f.want, w.to(f.etag))
+	if err != nil {
 		return err
 	}
-	a.say("flag %s has the new faults", f.Key)
+	f.wrote = stored.Revision
+	a.say(words, f.want.Key)
 	return nil
+}
+
+// takeBack makes the flag of an experiment that the server refused what it was before, unless
+// somebody has changed it meanwhile. It gives what the refusal was.
+func (a *app) takeBack(ctx context.Context, c *api.Client, f faultFlag, refused error) error {
+	var problem *api.Problem
+	if f.wrote == 0 || !errors.As(refused, &problem) {
+		return refused
+	}
+	now, etag, err := c.Flag(ctx, f.want.Key)
+	if err != nil || now.Revision != f.wrote {
+		return refused
+	}
+	w := api.Write{IfMatch: etag, Reason: "the experiment that it was made for was refused"}
+	if f.before == 0 {
+		if c.DeleteFlag(ctx, f.want.Key, w) == nil {
+			a.say("flag %s removed again", f.want.Key)
+		}
+		return refused
+	}
+	if _, err := c.RestoreFlag(ctx, f.want.Key, f.before, w); err == nil {
+		a.say("flag %s has the faults from before again", f.want.Key)
+	}
+	return refused
 }

@@ -156,9 +156,9 @@ func (d *day) check(ctx context.Context) error {
 		if x == nil {
 			continue
 		}
-		f, _, err := x.faultFlag(ctx, d.c)
+		f, err := x.faultFlag(ctx, d.c)
 		if err == nil {
-			err = x.check(ctx, d.c, f)
+			err = x.check(ctx, d.c, f.want)
 		}
 		if err == nil {
 			err = d.free(ctx, x.spec.Name)
@@ -221,12 +221,12 @@ func (d *day) steps(ctx context.Context) error {
 
 // try carries out one experiment to its end. Whatever keeps it from that aborts it.
 func (d *day) try(ctx context.Context, x *experiment, into *dayStep) error {
-	f, etag, err := x.faultFlag(ctx, d.c)
+	f, err := x.faultFlag(ctx, d.c)
 	if err != nil {
 		return err
 	}
 	w := writing{reason: orElse(d.w.reason, "game day "+d.plan.Title)}
-	if err := d.app.storeFault(ctx, d.c, f, etag, w); err != nil {
+	if err := d.app.storeFault(ctx, d.c, &f, w); err != nil {
 		return err
 	}
 	// An interrupt between the request and its answer would leave an experiment that nobody follows.
@@ -234,7 +234,7 @@ func (d *day) try(ctx context.Context, x *experiment, into *dayStep) error {
 	var refused *api.Problem
 	switch {
 	case errors.As(err, &refused):
-		return d.app.takeBack(ctx, d.c, f, etag, err)
+		return d.app.takeBack(ctx, d.c, f, err)
 	case err != nil: // it may have started all the same
 		return errors.Join(err, d.abort(ctx, x.spec.Name, err, &t))
 	}

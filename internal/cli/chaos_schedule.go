@@ -67,14 +67,14 @@ func (a *app) scheduleChaos(ctx context.Context, c *api.Client, x *experiment, w
 	if err != nil {
 		return usage(err)
 	}
-	f, etag, err := a.prepareChaos(ctx, c, x, "be scheduled")
+	f, err := a.prepareChaos(ctx, c, x, "be scheduled")
 	if err != nil || x.w.dryRun {
 		return err
 	}
 	n := api.NewSchedule{At: at, Trial: &x.spec, Every: trial.Duration(when.every), Between: when.between}
 	stored, err := c.CreateSchedule(ctx, n, x.w.to(""))
 	if err != nil {
-		return a.takeBack(ctx, c, f, etag, err)
+		return a.takeBack(ctx, c, f, err)
 	}
 	return a.wrote(x.w, stored, "experiment %s will be started at %s%s; to cancel: seatrial chaos schedule cancel %s", x.spec.Name, moment(stored.At).shown, showEvery(stored), stored.ID)
 }
