@@ -20,6 +20,7 @@ import (
 // State is what the pages show; *control.Service is one.
 type State interface {
 	Head() control.Head
+	GetLever() control.LeverEntry
 	ListTrials(p control.Page) ([]control.TrialEntry, string)
 	ListFlags(p control.Page) ([]control.FlagEntry, string)
 	ListChanges(ctx context.Context, after int64, limit int) ([]control.Change, error)

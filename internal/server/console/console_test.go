@@ -27,10 +27,14 @@ type state struct {
 	flags   []control.FlagEntry
 	changes []control.Change
 	facts   []fleet.Fact
+	lever   control.Lever
 	err     error
 }
 
 func (s state) Head() control.Head { return control.Head{Revision: int64(len(s.changes))} }
+func (s state) GetLever() control.LeverEntry {
+	return control.LeverEntry{Lever: s.lever}
+}
 func (s state) ListTrials(control.Page) ([]control.TrialEntry, string) {
 	return s.trials, ""
 }
@@ -86,6 +90,7 @@ func full() state {
 			{Revision: 1, Actor: hostile, Reason: hostile, Ops: []control.Op{{Kind: control.KindFlag, Key: "old"}}},
 			{Revision: 2, Actor: "controller", Ops: make([]control.Op, 5)},
 		},
+		lever: control.Lever{Off: true, Reason: "incident 4711 " + hostile, By: hostile, At: time.Unix(3600, 0)},
 		facts: []fleet.Fact{
 			{Kind: fleet.OfState, Name: "pg", Service: hostile, Instance: "1", Variant: "fast", State: fleet.Open, End: 1},
 			{Kind: fleet.OfState, Name: "pg", Service: hostile, Instance: "2", Variant: "fast", State: fleet.Closed, End: 1},
@@ -106,6 +111,7 @@ func TestThePageTellsHowTrialsStand(t *testing.T) {
 		"Environment production , revision 2", "Ada (viewer)", "‖ holding", "Holding at 5 %.", "Share 5%", "Step 2 of 4",
 		"2.5% (5 of 200)", "1% (2 of 200)", "2.5× (0.9× to 6×)", "◌ undecided", "✖ harmful", "seatrial rollout abort express", "▶ running", "seatrial chaos abort payment-slow",
 		"✖ weakness found", "Payment failures reached the users.", "Share 0%", "payment charge, 250ms", "1970-01-01 00:01:00 UTC",
+		"■ Faults are off in the whole environment: incident 4711", "1970-01-01 01:00:00 UTC . No experiment starts.", "seatrial chaos on --reason WHY",
 		"switched off", "code default", "removed flag old", "and 2 more",
 		"mail shop ‖ half-open ", "✖ open in 1 of 2 ", " fast 25% 0 12 ", "charge shop ✔ allowed 20", "■ denied –",
 	} {
@@ -251,6 +257,9 @@ func TestAnEmptyServerSaysWhatToDo(t *testing.T) {
 		if !strings.Contains(page, part) {
 			t.Errorf("%q is not in the page", part)
 		}
+	}
+	if strings.Contains(page, "Faults are off") {
+		t.Error("faults are allowed unless somebody said otherwise")
 	}
 	w := httptest.NewRecorder()
 	newConsole(t, state{}).SignIn(w, 401, hostile)

@@ -30,6 +30,7 @@ type home struct {
 	Who, Role      string
 	Session        bool
 	Revision       int64
+	FaultsOff      *leverView // nil: they are allowed
 	Running, Ended []trialView
 	Flags          []flagView
 	MoreFlags      bool
@@ -39,6 +40,12 @@ type home struct {
 	MoreDependencies bool
 	Points           []pointView
 	MorePoints       bool
+}
+
+// leverView says who put all faults of the environment off, when and why.
+type leverView struct {
+	By, Reason string
+	At         moment
 }
 
 type trialView struct {
@@ -87,6 +94,9 @@ func momentOf(t time.Time) moment {
 
 func (c *Console) home(ctx context.Context) (*home, error) {
 	h := &home{Environment: c.cfg.Environment, Revision: c.cfg.State.Head().Revision}
+	if lever := c.cfg.State.GetLever(); lever.Off {
+		h.FaultsOff = &leverView{lever.By, lever.Reason, momentOf(lever.At)}
+	}
 	onFlag := c.trials(h)
 	entries, more := c.cfg.State.ListFlags(control.Page{Limit: maxFlags})
 	h.MoreFlags = more != ""
