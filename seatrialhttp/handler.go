@@ -41,8 +41,8 @@ import (
 //   - An error is an answer with the fault's status and [FaultHeader]; next is not called.
 //   - A latency is held before next is called; phase after: when the head of its answer is due.
 //   - A cancellation cancels the context of next's request.
-//   - A reset aborts the connection (HTTP/2: the stream) and next is not called; so does a latency
-//     that never ends. A panic panics in the place of next.
+//   - A reset resets the connection (HTTP/2: the stream) and next is not called; a latency that never
+//     ends closes it. A panic panics in the place of next.
 //   - A lost reply, as well as an error of phase after, lets next do its work and throws its answer
 //     away; then the connection is aborted, or the error answered. If the fault is called off in
 //     the meantime, the answer is sent after all, up to 1 MiB of it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 
 	"github.com/seatrial/seatrial/fault"
@@ -51,6 +52,9 @@ func (p *pointed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func answerWith(w http.ResponseWriter, err error) {
 	var by *fault.Error
 	if !errors.As(err, &by) || by.Kind != fault.KindError {
+		if by != nil && by.Kind == fault.KindReset {
+			reset(w)
+		}
 		panic(http.ErrAbortHandler)
 	}
 	text := by.Message
@@ -59,6 +63,22 @@ func answerWith(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set(FaultHeader, by.Experiment)
 	http.Error(w, text, by.Status)
+}
+
+// reset closes the connection as a process that dies does: TCP with RST, whatever else is under way on
+// it. Where that cannot be had, as of HTTP/2, nothing is done.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	for err == nil {
+		if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
+			_ = tcp.SetLinger(0)
+		} else if outer, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS, which would say goodbye
+			conn = outer.NetConn()
+			continue
+		}
+		_ = conn.Close()
+		return
+	}
 }
 
 // lost lets next do its work and then answers otherwise; with next's own answer if the fault was

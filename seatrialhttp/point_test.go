@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,7 @@ type service struct {
 	client *seatrial.Client
 	point  *fault.Point
 	worked atomic.Int64 // requests that reached the handler inside
+	under  atomic.Int64 // requests under way
 }
 
 func serve(t *testing.T, h2 bool, next http.HandlerFunc, options ...Option) *service {
@@ -33,7 +35,12 @@ func serve(t *testing.T, h2 bool, next http.HandlerFunc, options ...Option) *ser
 	s := &service{client: open(t, seatrial.WithFaults(everything))}
 	s.point = s.client.Point("orders")
 	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.worked.Add(1); next(w, r) })
-	s.Server = httptest.NewUnstartedServer(NewHandler(s.client, inner, append(options, WithPoint("orders"))...))
+	handler := NewHandler(s.client, inner, append(options, WithPoint("orders"))...)
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.under.Add(1)
+		defer s.under.Add(-1)
+		handler.ServeHTTP(w, r)
+	}))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of injected panics
 	if s.EnableHTTP2 = h2; h2 {
 		s.StartTLS()
@@ -42,6 +49,13 @@ func serve(t *testing.T, h2 bool, next http.HandlerFunc, options ...Option) *ser
 	}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// settle waits for what handlers do last. On a connection that was reset nobody else waits for that.
+func (s *service) settle() {
+	for s.under.Load() > 0 {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (s *service) get(path string) (status int, body string, h http.Header, err error) {
@@ -100,8 +114,12 @@ func TestFaultsInAHandler(t *testing.T) {
 				arm(s.point, &c.fault)
 				began := time.Now()
 				status, body, h, err := s.get("/orders")
+				s.settle()
 				if status != c.status || body != c.body || (err != nil) != (c.broken || c.status == 0) {
 					t.Errorf("status %d, %d bytes, error %v; want %d, %d", status, len(body), err, c.status, len(c.body))
+				}
+				if reset := c.fault.Kind == fault.KindReset && !h2; errors.Is(err, syscall.ECONNRESET) != reset {
+					t.Errorf("%v: want a reset of TCP: %v", err, reset)
 				}
 				if took := time.Since(began); c.late && took < wait {
 					t.Errorf("took %v, want %v at least", took, wait)
@@ -126,6 +144,17 @@ func TestFaultsInAHandler(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TLS would say goodbye before it goes, which a process that dies does not.
+func TestAResetOverTLS(t *testing.T) {
+	client := open(t, seatrial.WithFaults(everything))
+	arm(client.Point("orders"), &fault.Fault{Kind: fault.KindReset})
+	server := httptest.NewTLSServer(NewHandler(client, http.NotFoundHandler(), WithPoint("orders")))
+	defer server.Close()
+	if resp, err := server.Client().Get(server.URL); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%v, %v", resp, err)
 	}
 }
 
