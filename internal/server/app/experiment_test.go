@@ -302,6 +302,7 @@ func (s *shop) start(program string) {
 	s.must("POST", "/api/v1/trials", rollout, nil)
 	s.must("POST", "/api/v1/flags", `{"key":"stock-down","kind":"fault","type":"object","enabled":true,"defaultVariant":"off",
 		"variants":[{"name":"off","value":null},{"name":"on","value":`+program+`}]}`, nil)
+	synctest.Wait() // the clients have the rollout: whoever comes now takes part in it
 	s.visits(3, 25*time.Second, nil)
 	s.must("POST", "/api/v1/trials", `{"name":"no-stock","goal":"survive","flag":"stock-down","treatment":"on","control":"off",
 		"hypothesis":"orders go on without stock","interval":"5s","steadyTime":"20s","deadline":"20m","maxUnits":100000,
