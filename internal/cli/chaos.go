@@ -23,6 +23,7 @@ func newChaos(a *app) *cobra.Command {
 		n.newList(a, "There are no experiments yet. `seatrial chaos start --help` shows how to start one."),
 		n.newAct(a, trial.VerbPause, "Stay at this share until told otherwise; harm still stops the experiment", "paused"),
 		n.newAct(a, trial.VerbResume, "Let the evidence decide again", "resumed"),
+		n.newAct(a, trial.VerbApprove, "Let an experiment that waits for approval put its fault on, or leave its step", "approved"),
 		n.newAct(a, trial.VerbAbort, "Fault off, now", "aborted: the fault is off"),
 		n.newStatus(a), n.newExplain(a), n.newReplay(a), newChaosReport(a), newChaosJournal(a), newChaosSchedule(a),
 		newChaosOff(a), newChaosOn(a), newChaosLever(a))
@@ -89,6 +90,7 @@ func (x *experiment) withFlags(a *app, cmd *cobra.Command) {
 	flags.Uint64Var(&x.spec.MaxUnits, "max-users", defaultMaxUsers, "stop when this many users got the fault")
 	positiveVar(flags, &x.deadline, "max-duration", defaultMaxTime, "stop after this time, 1h at most")
 	positiveVar(flags, &x.minTime, "min-time", defaultChaosStep, "the least time before it may be called survived")
+	flags.BoolVar(&x.spec.FourEyes, "four-eyes", false, "somebody else has to approve it within an hour, before the fault is on")
 	positiveVar(flags, &x.steadyTime, "steady-time", 0, "how long both arms get the control before the fault is on (default 30s, at least two intervals)")
 	a.completeFlag(cmd, "flag", flagNames)
 	a.completeFlag(cmd, "point", pointNames)

@@ -12,7 +12,7 @@ import (
 
 // ofExperimentFile are the flags that a file of an experiment stands for.
 var ofExperimentFile = []string{"point", "flag", "error", "latency", "cancel", "reset", "lost-reply", "panic", "bandwidth", "truncate", "corrupt", "sequence", "repeat",
-	"rate", "message", "max-active", "max-total", "hypothesis", "description", "share", "max-users", "max-duration", "min-time", "steady-time",
+	"rate", "message", "max-active", "max-total", "hypothesis", "description", "share", "max-users", "max-duration", "min-time", "steady-time", "four-eyes",
 	"audience", "guardrail", "interval", "min-users"}
 
 // read takes the experiment from a file, if one is given, else from the flags.
@@ -46,7 +46,7 @@ func (x *experiment) read(a *app, cmd *cobra.Command, args []string) error {
 func (x *experiment) fromFile(e *gameday.Experiment) {
 	x.faults.fromFile(e)
 	x.point, x.share, x.steadyTime = e.Point, orElse(e.Share, defaultChaosShare), e.SteadyTime
-	x.spec = trial.Spec{Name: e.Name, Goal: trial.GoalSurvive, Hypothesis: e.Hypothesis, Description: e.Description, Flag: e.Flag, MaxUnits: e.MaxUsers}
+	x.spec = trial.Spec{Name: e.Name, Goal: trial.GoalSurvive, Hypothesis: e.Hypothesis, Description: e.Description, Flag: e.Flag, MaxUnits: e.MaxUsers, FourEyes: e.FourEyes}
 	x.audience, x.guardrails, x.interval, x.minUsers = e.Audience, e.Guardrail, e.Interval, e.MinUsers
 	x.deadline, x.minTime = orTime(e.MaxDuration, defaultMaxTime), orTime(e.MinTime, defaultChaosStep)
 	if x.spec.MaxUnits == 0 {

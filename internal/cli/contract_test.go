@@ -131,12 +131,11 @@ func contract() []output {
 					"log harm and its mark, log no worse and its mark, log any harm. A row decision has: " + columnNames(decisionColumns) + ". A row rule has: " + columnNames(ruleColumns) + "."},
 			output{command: noun + " replay", columns: replayColumns, json: replayOutput{},
 				note: "With `--rule` TSV has the columns " + columnNames(ruleColumns) + ". EVIDENCE is, for each guardrail, its name and the natural logarithms for harm, no worse and any harm. Exits with 1 if something differs."})
-		for _, verb := range []string{"start", "pause", "resume", "abort"} {
+		for _, verb := range []string{"start", "pause", "resume", "approve", "abort"} {
 			list = append(list, output{command: noun + " " + verb, json: trialOut, note: written})
 		}
 	}
 	list = append(list, output{command: "rollout advance", json: trialOut, note: written}, output{command: "rollout promote", json: trialOut, note: written},
-		output{command: "rollout approve", json: trialOut, note: written},
 		output{command: "rollout plan", columns: planColumns, json: planOutput{}, note: "Times are minutes; empty: never, or not known."},
 		output{command: "rollout aa", columns: aaColumns, json: aaOutput{}, note: "With `--flag`, but without `-w`, JSON is the trial that was started, as that of `rollout start`, and TSV nothing. The last column is a value for `--guardrail`."})
 	for i := range list {

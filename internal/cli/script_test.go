@@ -58,6 +58,7 @@ func startServer(env *testscript.Env) error {
 	env.Defer(func() { _ = srv.Close(context.Background()) })
 	for name, token := range map[string]control.NewToken{
 		"SEATRIAL_TOKEN": {Name: "test", Kind: control.TokenAPI, Role: control.RoleAdmin},
+		"BENS":           {Name: "ben", Kind: control.TokenAPI, Role: control.RoleEditor},
 		"VIEWER":         {Name: "viewer", Kind: control.TokenAPI, Role: control.RoleViewer},
 		"SDK_KEY":        {Name: "service", Kind: control.TokenSDK},
 	} {

@@ -46,7 +46,7 @@ func newServe(a *app) *cobra.Command {
 func (a *app) serve(ctx context.Context, s settings) error {
 	srv, err := server.Start(ctx, server.Config{
 		Addr: s.addr, DataDir: s.data, Environment: s.environment, Logger: s.logger(a.err), Bootstrap: a.err,
-		AlsoListen: s.alsoListen, OpenEvaluation: s.openEvaluation, PublicURL: s.publicURL, WebhookAllow: s.webhookAllow,
+		AlsoListen: s.alsoListen, OpenEvaluation: s.openEvaluation, PublicURL: s.publicURL, WebhookAllow: s.webhookAllow, FourEyes: s.fourEyes,
 		Prometheus: s.prometheus.config(),
 		AcceptLoss: s.acceptLoss, DrainDelay: s.drainDelay, MaxConnections: s.maxConnections,
 	})

@@ -28,6 +28,7 @@ type settings struct {
 	openEvaluation          bool
 	publicURL               string
 	webhookAllow            []netip.Prefix
+	fourEyes                map[string]flag.Weight
 	logLevel                slog.Level
 	logFormat               string
 	acceptLoss              bool
@@ -62,6 +63,10 @@ func serveSettings() []setting {
 		}},
 		{"webhook-allow", "", "networks that webhooks may call although they are not on the internet, with commas between, such as 10.0.0.0/8", func(s *settings, v string) (err error) {
 			s.webhookAllow, err = readNetworks(v)
+			return err
+		}},
+		{"four-eyes", "", "share above which an experiment needs the approval of somebody else than who starts it, such as 5% or production=5%; with commas between", func(s *settings, v string) (err error) {
+			s.fourEyes, err = readFourEyes(v)
 			return err
 		}},
 		{"prometheus-url", "", "Prometheus that guardrails may pull counts from, such as http://prometheus:9090", func(s *settings, v string) error { s.prometheus.url = v; return nil }},
@@ -149,6 +154,23 @@ func readNetworks(text string) (list []netip.Prefix, err error) {
 		list = append(list, network.Masked())
 	}
 	return list, nil
+}
+
+// readFourEyes reads shares, each of an environment, or without one of all others.
+func readFourEyes(text string) (map[string]flag.Weight, error) {
+	limits := map[string]flag.Weight{}
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		environment, share, named := strings.Cut(word, "=")
+		if !named {
+			environment, share = "", word
+		}
+		limit, err := parsePlace(share)
+		if err != nil || named && environment == "" {
+			return nil, fmt.Errorf("%q: write a percentage such as 5%%, or production=5%%", word)
+		}
+		limits[environment] = limit
+	}
+	return limits, nil
 }
 
 // defaultDataDir is where a server of this user keeps its log.

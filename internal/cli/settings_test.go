@@ -2,10 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
 // TestSettingsPrecedence: flag > variable > file > default, each key by itself.
@@ -49,6 +52,18 @@ func TestSettingsFileIsReadStrictly(t *testing.T) {
 				t.Errorf("error %v, want a usage error with %q", err, test.want)
 			}
 		})
+	}
+}
+
+func TestFourEyesOfEnvironments(t *testing.T) {
+	got, err := readFourEyes("25%, production=5% dev=0%")
+	if want := map[string]flag.Weight{"": 25_000, "production": 5_000, "dev": 0}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, text := range []string{"5", "production", "=5%", "production=101%", "production=5%%"} {
+		if got, err := readFourEyes(text); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%q is read as %v, %v", text, got, err)
+		}
 	}
 }
 

@@ -251,6 +251,8 @@ func nextCommands(noun trialNoun, t api.Trial) []string {
 		return []string{"seatrial rollout explain " + t.Spec.Name + "  (why, with all the evidence)", "seatrial change list --kind trial --key " + t.Spec.Name + "  (what happened, decision by decision)"}
 	case t.State.Phase == trial.PhaseWatching:
 		return []string{command("abort", "take the promotion back")}
+	case t.Spec.Goal == trial.GoalSurvive && t.State.Steady && t.Spec.FourEyes && !t.State.Approved:
+		return []string{command("approve", "by somebody else than who started it"), command("abort", "no fault")}
 	case t.Spec.Goal == trial.GoalSurvive:
 		return []string{command("abort", "fault off, now")}
 	}

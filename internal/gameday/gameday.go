@@ -81,6 +81,7 @@ type Experiment struct {
 	Share, Audience                            string
 	Guardrail                                  []string
 	MaxUsers, MinUsers                         uint64
+	FourEyes                                   bool
 	MaxDuration, MinTime, SteadyTime, Interval time.Duration
 }
 

@@ -45,6 +45,7 @@ steps:
     minTime: 1m
     steadyTime: 45s
     interval: 5s
+    fourEyes: true
 - pause: 2m
 - pause: ask
   message: Is somebody on call?
@@ -66,7 +67,7 @@ func TestAGameDayIsRead(t *testing.T) {
 			Error: []string{"503:2", "UNAVAILABLE"}, Latency: []string{"100ms..300ms"}, Cancel: []string{"true"}, Reset: []string{"2"}, LostReply: []string{"1"},
 			Panic: []string{"1"}, Bandwidth: []string{"64KiB"}, Truncate: []string{"1KiB"}, Corrupt: []string{"1%"}, Rate: "0.6", Message: "no capacity",
 			MaxActive: 5, MaxTotal: 100, Share: "20%", Audience: "segment beta", Guardrail: []string{"errors:+20%|+1pp"}, MaxUsers: 300, MinUsers: 20,
-			MaxDuration: 5 * time.Minute, MinTime: time.Minute, SteadyTime: 45 * time.Second, Interval: 5 * time.Second}},
+			MaxDuration: 5 * time.Minute, MinTime: time.Minute, SteadyTime: 45 * time.Second, Interval: 5 * time.Second, FourEyes: true}},
 		{Pause: 2 * time.Minute},
 		{Ask: true, Message: "Is somebody on call?"},
 		{Experiment: &Experiment{Name: "second", Hypothesis: "h", Flag: "fault-search", Sequence: "2*503,1*ok", Repeat: true}},

@@ -127,7 +127,7 @@ func experiment(o *strict.Object) Experiment {
 	e := Experiment{
 		Name: o.String("name", maxWord), Hypothesis: o.String("hypothesis", maxText), Description: o.String("description", maxText),
 		Point: o.String("point", maxWord), Flag: o.String("flag", maxWord),
-		Sequence: o.Text("sequence", maxText), Rate: o.Text("rate", maxWord), Message: o.String("message", maxText), Repeat: o.Bool("repeat"),
+		Sequence: o.Text("sequence", maxText), Rate: o.Text("rate", maxWord), Message: o.String("message", maxText), Repeat: o.Bool("repeat"), FourEyes: o.Bool("fourEyes"),
 		MaxActive: o.Int("maxActive", 0, math.MaxInt32), MaxTotal: o.Int("maxTotal", 0, math.MaxInt32),
 		Share: o.String("share", maxWord), Audience: o.String("audience", maxText), Guardrail: o.Texts("guardrail", maxList, maxWord),
 		MaxUsers: uint64(o.Int("maxUsers", 0, math.MaxInt)), MinUsers: uint64(o.Int("minUsers", 0, math.MaxInt)),

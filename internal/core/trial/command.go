@@ -12,7 +12,7 @@ const (
 	VerbAdvance Verb = "advance" // to the next step now, whatever the evidence lacks
 	VerbPromote Verb = "promote" // everybody now
 	VerbAbort   Verb = "abort"   // nobody, now
-	VerbApprove Verb = "approve" // let a step with an approval gate be left
+	VerbApprove Verb = "approve" // let a step with an approval gate be left, or the fault of an experiment be put on
 )
 
 // Verbs lists every verb.
@@ -41,7 +41,7 @@ func (v Verb) Allowed(spec Spec, s State) error {
 	case VerbPromote:
 		return mayPromote(spec)
 	case VerbAdvance, VerbApprove:
-		if s.Steady {
+		if s.Steady && !(v == VerbApprove && spec.FourEyes) {
 			return fmt.Errorf("the fault of trial %s is not on yet: it is put on when everything has looked well for %s, and not before; abort stops it", spec.Name, spec.SteadyTime)
 		}
 	}
@@ -78,6 +78,10 @@ func mayAdvance(spec Spec, s State) error {
 
 func mayApprove(spec Spec, s State) error {
 	switch {
+	case s.Steady && s.Approved:
+		return fmt.Errorf("trial %s is approved already: its fault is put on when everything has looked well for %s", spec.Name, spec.SteadyTime)
+	case s.Steady:
+		return nil
 	case !spec.Steps[s.Step].Approval:
 		return fmt.Errorf("step %d of trial %s needs no approval: advance leaves it now", s.Step+1, spec.Name)
 	case s.Approved:

@@ -19,7 +19,9 @@ const (
 	DefaultThroughput   = 0.05 // a treatment may lose 5 % of its traffic
 	DefaultMinTime      = Duration(5 * time.Minute)
 	DefaultMinUnits     = 100
-	DefaultSteadyTime   = Duration(30 * time.Second)
+	// ApprovalTime is how long an experiment with [Spec.FourEyes] waits for approval, on the clock.
+	ApprovalTime      = Duration(time.Hour)
+	DefaultSteadyTime = Duration(30 * time.Second)
 
 	half = flag.TotalWeight / 2
 )

@@ -75,6 +75,9 @@ type Spec struct {
 	// is on, and everything must look well. At least two intervals, at most 1 h, default 30 s or
 	// two intervals, whichever is more. Survive only.
 	SteadyTime Duration `json:"steadyTime,omitempty"`
+	// FourEyes demands that somebody else than who started a survive trial approves it
+	// ([VerbApprove]) before the fault is on, within [ApprovalTime] of the start. Survive only.
+	FourEyes bool `json:"fourEyes,omitempty"`
 }
 
 // DeadlinePolicy says what happens when the deadline passes without a decision.

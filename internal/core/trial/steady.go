@@ -30,8 +30,21 @@ func (s State) steady(spec *Spec, iv *outcome.Interval) (State, []Action) {
 	case waits:
 		s.Phase, s.Why = PhaseSteady, s.steadyLead(spec)+" "+why
 		return s, nil
+	case spec.FourEyes && !s.Approved:
+		return s.awaitApproval(spec)
 	}
 	return s.inject(spec)
+}
+
+// awaitApproval waits for a second person, with nothing else missing. The steady phase does not get
+// older by that: if something goes wrong meanwhile, it has as long to heal as at first.
+func (s State) awaitApproval(spec *Spec) (State, []Action) {
+	if s.UpdatedAt.Sub(s.StartedAt) >= time.Duration(ApprovalTime) {
+		return s.end(ResultAborted, s.notStarted("Nobody else approved it within "+ApprovalTime.String()+"."))
+	}
+	s.StepElapsed, s.StepStartedAt = spec.SteadyTime, s.UpdatedAt.Add(-time.Duration(spec.SteadyTime))
+	s.Phase, s.Why = PhaseSteady, s.steadyLead(spec)+" All looks well: only the approval is missing."
+	return s, nil
 }
 
 // unsteady gives what cannot heal, so that waiting for it would be in vain.
@@ -115,7 +128,11 @@ func (s *State) restartSteady() {
 }
 
 func (s *State) steadyLead(spec *Spec) string {
-	return "Before the fault, both arms have the control, at " + s.place(spec) + "."
+	lead := "Before the fault, both arms have the control, at " + s.place(spec) + "."
+	if spec.FourEyes && !s.Approved {
+		lead += " Somebody else than who started it has to approve it by " + s.StartedAt.Add(time.Duration(ApprovalTime)).UTC().Format("15:04 UTC") + "."
+	}
+	return lead
 }
 
 func (s *State) notStarted(why string) string { return "Stopped before the fault was ever on. " + why }

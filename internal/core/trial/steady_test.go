@@ -378,3 +378,61 @@ func TestSteadyTimeDefaultsAndBounds(t *testing.T) {
 		}
 	}
 }
+
+// An experiment that needs four eyes waits for the second pair, for an hour at most; approval alone
+// puts no fault on.
+func TestS12TheFaultWaitsForApproval(t *testing.T) {
+	spec := steadyExperiment(func(s *Spec) { s.FourEyes = true })
+	broken := outcome.Interval{Treatment: armOf(1_000, 100), Control: armOf(1_000, 100)}
+	approve := func(s State) State {
+		t.Helper()
+		if err := VerbApprove.Allowed(spec, s); err != nil {
+			t.Fatal(err)
+		}
+		s, actions := Next(spec, s, Command{Verb: VerbApprove, Actor: "ben", At: s.UpdatedAt})
+		if want := []Action{{ActionApprove}}; !s.Steady || !reflect.DeepEqual(actions, want) || !strings.Contains(s.Why, "Approved by ben") {
+			t.Fatalf("approved: steady %v, %v, %s", s.Steady, actions, s.Why)
+		}
+		if err := VerbApprove.Allowed(spec, s); err == nil || !strings.Contains(err.Error(), "approved already") {
+			t.Errorf("a second approval: %v", err)
+		}
+		return s
+	}
+	wants := func(what string, s State, phase Phase, why string) {
+		t.Helper()
+		if s.Phase != phase || !strings.Contains(s.Why, why) {
+			t.Fatalf("%s: %s, want %s: %s", what, s.Phase, phase, s.Why)
+		}
+	}
+	wants("at the start", Start(spec, 1, day0), PhaseSteady, "Somebody else than who started it has to approve it by "+day0.Add(time.Hour).Format("15:04 UTC"))
+	waiting, _ := feed(spec, Start(spec, 1, day0), repeat(same, 100)...) // 25 minutes
+	wants("nobody approved", waiting, PhaseSteady, "only the approval is missing")
+	if err := VerbAdvance.Allowed(spec, waiting); err == nil {
+		t.Error("advance goes round the approval")
+	}
+	s, _ := feed(spec, approve(waiting), same)
+	wants("approved when all was well", s, PhaseRunning, "The fault is on")
+
+	s, _ = feed(spec, approve(Start(spec, 1, day0)), same)
+	wants("approved at once", s, PhaseSteady, "in 15 s")
+	s, _ = feed(spec, s, same)
+	wants("approved at once, and all is well", s, PhaseRunning, "The fault is on")
+
+	s, _ = feed(spec, waiting, broken)
+	wants("trouble meanwhile", s, PhaseSteady, "service level of errors")
+	s, _ = feed(spec, approve(s), broken, broken)
+	wants("approved in trouble", s, PhaseEnded, "service level of errors")
+
+	s, _ = feed(spec, waiting, repeat(same, 139)...)
+	wants("a second before the hour is over", s, PhaseSteady, "only the approval is missing")
+	s, _ = feed(spec, s, same)
+	wants("nobody ever approved", s, PhaseEnded, "Nobody else approved it within 1h")
+	if s.Result != ResultAborted || !s.InjectedAt.IsZero() {
+		t.Errorf("%s, on at %v", s.Result, s.InjectedAt)
+	}
+	for _, goal := range []Goal{GoalPromote, GoalCalibrate} {
+		if err := Normalize(Spec{Name: "x", Flag: "f", Goal: goal, FourEyes: true}).Validate(flag.Set{}); err == nil || !strings.Contains(err.Error(), "only a chaos experiment") {
+			t.Errorf("%s: %v", goal, err)
+		}
+	}
+}

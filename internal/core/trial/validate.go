@@ -45,6 +45,9 @@ func (spec Spec) Validate(set flag.Set) error {
 	case GoalCalibrate:
 		c.calibrate(&spec)
 	}
+	if spec.FourEyes && spec.Goal != GoalSurvive {
+		c.Add("/fourEyes", "only a chaos experiment needs approval before it begins: leave it out, or give a step an approval")
+	}
 	if spec.SteadyTime != 0 && spec.Goal != GoalSurvive {
 		c.Add("/steadyTime", "only a chaos experiment has a time before its fault: leave out steadyTime")
 	}

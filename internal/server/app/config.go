@@ -41,6 +41,9 @@ type Config struct {
 	// WebhookAllow are networks that webhooks may call although they are not on the internet. A
 	// Local server may call its own machine.
 	WebhookAllow []netip.Prefix
+	// FourEyes is the share of the audience, by environment, above which an experiment needs the
+	// approval of somebody else than who starts it; under "", that of all others.
+	FourEyes map[string]flag.Weight
 	// Prometheus is where guardrails pull counts from. Without a URL there is none.
 	Prometheus Prometheus
 	// Environment names the flag set. Default "default".
@@ -123,6 +126,16 @@ func (c Config) withDefaults() Config {
 		c.MaxConnections = 12_000
 	}
 	return c
+}
+
+// fourEyesIn gives the limit of an environment, nil if there is none.
+func (c *Config) fourEyesIn(environment string) *flag.Weight {
+	for _, name := range []string{environment, ""} {
+		if limit, ok := c.FourEyes[name]; ok {
+			return &limit
+		}
+	}
+	return nil
 }
 
 // sources is where counts are pulled from, and what checks plans for it.

@@ -73,6 +73,7 @@ func (s *Server) openEnvironment(ctx context.Context, name, dir string) (e *envi
 	e.usage, e.fleet = usage.New(), fleet.New(fleet.Limits{})
 	e.service, err = control.New(ctx, control.Config{
 		Log: e.store, Journal: e.store, Environment: name, Lists: loader, Usage: e.usage, Points: e.fleet, Sources: s.sources, Logger: s.cfg.Logger,
+		FourEyesAbove: s.cfg.fourEyesIn(name),
 	})
 	if err != nil {
 		return nil, err

@@ -64,6 +64,11 @@ func (l *environments) open(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, l.closeStores())
 	}
+	for name := range s.cfg.FourEyes {
+		if _, ok := l.byName[name]; !ok && name != "" {
+			s.cfg.Logger.Warn("four eyes are demanded in an environment that does not exist: check its name, unless it is still to be made", "environment", name)
+		}
+	}
 	return nil
 }
 

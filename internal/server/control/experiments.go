@@ -19,25 +19,32 @@ import (
 // is seen, a point that is there and busy, and a secret by which services know each other's
 // decisions.
 
-// trialRecord is a trial as the log has it. Secret, 32 hex digits, is that of an experiment that has
-// not ended. It is in the log before any snapshot has it, and is shown to nobody but SDKs.
+// trialRecord is a trial as the log has it.
 type trialRecord struct {
 	Trial
+	unseen
+}
+
+// unseen is what the log has of an experiment that has not ended, beside what everybody may see.
+type unseen struct {
+	// Secret, 32 hex digits, is in the log before any snapshot has it, and is shown to nobody but SDKs.
 	Secret string `json:"secret,omitempty"`
+	// StartedBy is the actor who has to be another than who approves.
+	StartedBy string `json:"startedBy,omitempty"`
 }
 
 // allocation gives what the trial makes of its flag now, as evaluators get it.
 func (e *TrialEntry) allocation() (flag.Allocation, bool) {
 	a, ok := e.Spec.Allocation(e.State)
-	a.Secret = e.secret
+	a.Secret = e.unseen.Secret
 	return a, ok
 }
 
-// trialOp gives the op that stores a trial, with its secret as long as it has not ended.
+// trialOp gives the op that stores a trial, with what is not seen of it as long as it has not ended.
 func (p *projection) trialOp(t Trial) (Op, error) {
 	record := trialRecord{Trial: t}
 	if !t.State.Ended() {
-		record.Secret = p.trials[t.Spec.Name].secret
+		record.unseen = p.trials[t.Spec.Name].unseen
 	}
 	return setOp(KindTrial, t.Spec.Name, record)
 }

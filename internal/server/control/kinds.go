@@ -65,8 +65,8 @@ var (
 	trials = &collection[trialRecord, TrialEntry]{
 		kind: KindTrial, read: strictly[trialRecord], key: func(t trialRecord) string { return t.Spec.Name },
 		in:      func(p *projection) map[string]TrialEntry { return p.trials },
-		entry:   func(t trialRecord, revision int64) TrialEntry { return TrialEntry{t.Trial, revision, t.Secret} },
-		value:   func(e TrialEntry) trialRecord { return trialRecord{e.Trial, e.secret} },
+		entry:   func(t trialRecord, revision int64) TrialEntry { return TrialEntry{t.Trial, revision, t.unseen} },
+		value:   func(e TrialEntry) trialRecord { return trialRecord{e.Trial, e.unseen} },
 		revised: func(e TrialEntry) int64 { return e.Revision },
 	}
 	schedules = &collection[Schedule, ScheduleEntry]{

@@ -29,7 +29,7 @@ type liveTrial struct {
 // newest gives the entry with its newest known state, as everybody may see it. The caller holds
 // s.mu.
 func (s *Service) newest(entry TrialEntry) TrialEntry {
-	entry.secret = ""
+	entry.unseen = unseen{}
 	l, ok := s.live[entry.Spec.Name]
 	if ok && l.revision == entry.Revision && l.state.Seq > entry.State.Seq {
 		entry.State = l.state

@@ -83,7 +83,7 @@ func (s *Service) startScheduled(ctx context.Context, sc Schedule) error {
 		var op Op
 		var started Trial
 		if refused = why; refused == nil {
-			op, started, refused = s.planStart(p, *entry.Trial)
+			op, started, refused = s.planStart(p, *entry.Trial, entry.CreatedBy)
 		}
 		if refused == nil {
 			next.ops = []Op{op}

@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/seatrial/seatrial/internal/core/flag"
 )
 
 // Config is what a Service needs. Log and Journal are required; the rest has defaults.
@@ -38,6 +40,9 @@ type Config struct {
 	// Points tells where faults can be injected, for the start of experiments. Nil: nobody knows,
 	// and it is not asked.
 	Points Points
+	// FourEyesAbove is the share of the audience above which an experiment needs the approval of
+	// somebody else than who starts it; nil: it only does where its plan says so.
+	FourEyesAbove *flag.Weight
 	// Random gives the bytes of the secrets of experiments. Default crypto/rand.Reader.
 	Random io.Reader
 	// WindowChanges and WindowBytes bound the deltas kept for streams that resume. Both bounds

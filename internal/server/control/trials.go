@@ -25,7 +25,7 @@ type TrialEntry struct {
 	Trial
 	Revision int64 `json:"revision"`
 
-	secret string // of an experiment; only in the projection
+	unseen unseen // only in the projection
 }
 
 // ListTrials gives a page of the trials, sorted by name, ended ones included.
@@ -86,7 +86,7 @@ func (s *Service) StartTrial(ctx context.Context, spec trial.Spec, o WriteOption
 		if err := o.IfMatch.match(entity{KindTrial, spec.Name}, before.Revision); err != nil {
 			return plan{}, err
 		}
-		op, _, err := s.planStart(p, spec)
+		op, _, err := s.planStart(p, spec, o.Actor)
 		return plan{ops: []Op{op}, before: before.Revision}, err
 	}})
 }
@@ -96,13 +96,14 @@ func (s *Service) checkStart(ctx context.Context, spec trial.Spec) error {
 	return s.checkSources(ctx, spec)
 }
 
-// planStart gives the op that starts a trial, and what it stores, or why it may not start.
-func (s *Service) planStart(p *projection, spec trial.Spec) (Op, Trial, error) {
+// planStart gives the op with which somebody starts a trial, and what it stores, or why it may not
+// start.
+func (s *Service) planStart(p *projection, spec trial.Spec, by string) (Op, Trial, error) {
 	before := p.trials[spec.Name]
 	if spec.Salt == "" {
 		spec.Salt = before.Spec.Salt
 	}
-	spec = trial.Normalize(spec)
+	spec = s.withFourEyes(trial.Normalize(spec))
 	if err := p.mayStart(spec, s.view.Set); err != nil {
 		return Op{}, Trial{}, err
 	}
@@ -114,7 +115,7 @@ func (s *Service) planStart(p *projection, spec trial.Spec) (Op, Trial, error) {
 		return Op{}, Trial{}, err
 	}
 	started := Trial{Spec: spec, State: trial.Restart(spec, before.Spec, before.State, s.now())}
-	op, err := setOp(KindTrial, spec.Name, trialRecord{Trial: started, Secret: secret})
+	op, err := setOp(KindTrial, spec.Name, trialRecord{started, newUnseen(spec, secret, by)})
 	return op, started, err
 }
 
@@ -187,7 +188,8 @@ func (s *Service) putTrial(ctx context.Context, name string, o WriteOptions, w w
 // CommandTrial carries out a person's command: verb is pause, resume, advance, promote, approve or
 // abort.
 // It is applied to the newest state, journalled intervals included; o.Actor and o.Reason become
-// part of it. CodeInvalid for an unknown verb, CodeNotFound, CodePrecondition if the trial has
+// part of it. An experiment that needs four eyes is approved by another actor, of another name, than
+// who started it, else CodePrecondition. CodeInvalid for an unknown verb, CodeNotFound, CodePrecondition if the trial has
 // ended or the command makes no sense in its phase. It reads the store.
 func (s *Service) CommandTrial(ctx context.Context, name, verb string, o WriteOptions) (TrialEntry, error) {
 	if !slices.Contains(trial.Verbs, trial.Verb(verb)) {
@@ -204,9 +206,15 @@ func (s *Service) CommandTrial(ctx context.Context, name, verb string, o WriteOp
 			if err := o.IfMatch.match(entity{KindTrial, name}, entry.Revision); err != nil {
 				return plan{}, err
 			}
+			starter := entry.unseen.StartedBy
 			entry = s.newest(entry)
 			if err := trial.Verb(verb).Allowed(entry.Spec, entry.State); err != nil {
 				return plan{}, &Error{Code: CodePrecondition, Message: err.Error(), Err: err}
+			}
+			if trial.Verb(verb) == trial.VerbApprove {
+				if err := mayApprove(entry, starter, o.Actor); err != nil {
+					return plan{}, err
+				}
 			}
 			command := trial.Command{Verb: trial.Verb(verb), Actor: nameOf(o.Actor), Reason: o.Reason, At: s.now()}
 			state, actions := trial.Next(entry.Spec, entry.State, command)
