@@ -18,7 +18,7 @@ import (
 type Limits struct {
 	MaxTrials int // trials expected at once, default [flag.MaxAllocations]: as many as can run
 	// MaxSeries is the number of series remembered per trial in order to recognise duplicates,
-	// default 65 536: six and a half thousand processes, or 1,500 if the trial counts 16 events.
+	// default 65 536: sixteen thousand processes, or 1,800 if the trial counts 16 events.
 	// Above it, the quarter that was silent longest is forgotten; no point is lost by that, but a
 	// very late duplicate would count.
 	MaxSeries int

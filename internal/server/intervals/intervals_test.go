@@ -199,6 +199,17 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// What waits in a series that is forgotten is told as incomplete.
+func TestForgottenWholesAreCounted(t *testing.T) {
+	a := expecting(t, Limits{MaxSeries: 8})
+	for i := range 9 {
+		a.AddOutcomes(unitPoints(i, 0, 10, 5, 5, 1)[:2])
+	}
+	if got := a.Stats(); got.Accepted != 18 || got.Incomplete != 6 || len(a.trials["t"].series) != 6 {
+		t.Errorf("stats %+v, %d series", got, len(a.trials["t"].series))
+	}
+}
+
 func TestExemplars(t *testing.T) {
 	a := expecting(t, Limits{})
 	exemplar := func(at int) outcome.Exemplar {

@@ -95,7 +95,7 @@ func (a *Accumulator) add(p *Point) {
 	case !same:
 		a.stats.Incomplete += last.incomplete()
 		if !known && len(o.series) >= a.limits.MaxSeries {
-			o.forgetSilent()
+			a.stats.Incomplete += o.forgetSilent()
 		}
 		last = window{start: p.Start, end: p.End, waiting: new(waiting)}
 	}
@@ -146,8 +146,9 @@ func (o *open) addExemplars(more []outcome.Exemplar) {
 	o.counts.Exemplars = slices.Clip(o.counts.Exemplars[:min(len(o.counts.Exemplars), outcome.MaxExemplars)])
 }
 
-// forgetSilent drops the quarter of the series that was silent longest.
-func (o *open) forgetSilent() {
+// forgetSilent drops the quarter of the series that was silent longest, and gives how many points were
+// waiting there for others.
+func (o *open) forgetSilent() (incomplete uint64) {
 	touched := make([]uint64, 0, len(o.series))
 	for _, w := range o.series {
 		touched = append(touched, w.touched)
@@ -156,9 +157,11 @@ func (o *open) forgetSilent() {
 	limit := touched[len(touched)/4]
 	for key, w := range o.series {
 		if w.touched <= limit {
+			incomplete += w.incomplete()
 			delete(o.series, key)
 		}
 	}
+	return incomplete
 }
 
 // Close returns what arrived for this version of a trial since the last Close, and starts the
