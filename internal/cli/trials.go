@@ -176,6 +176,9 @@ func (a *app) started(ctx context.Context, c *api.Client, n trialNoun, t api.Tri
 	if w.dryRun {
 		return nil
 	}
+	if t.Spec.FourEyes {
+		a.say("Somebody else has to approve it within %s: seatrial %s approve %s", trial.ApprovalTime, n.name, t.Spec.Name)
+	}
 	if watch {
 		return a.watch(ctx, c, n, t.Spec.Name)
 	}
