@@ -209,7 +209,7 @@ func (w *wire) report(process int, arm, version string, at time.Time) (points []
 		if metric == outcome.MetricDuration {
 			p.Latency = latency
 		}
-		copy(p.Series[:], fmt.Sprintf("%016x", hash(fmt.Sprint(process, arm, together(metric), version))))
+		copy(p.Series[:], fmt.Sprintf("%016x", hash(fmt.Sprint(process, arm, intervals.Together(metric), version))))
 		points = append(points, p)
 	}
 	add(outcome.MetricDuration, "", 0)

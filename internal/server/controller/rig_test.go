@@ -209,7 +209,7 @@ func (f *fleet) flush(from, to time.Time) {
 	var points []intervals.Point
 	for _, arm := range []string{outcome.ArmTreatment, outcome.ArmControl} {
 		add := func(metric, unit string, p intervals.Point) {
-			key := fmt.Sprint(f.name, together(metric), version, arm)
+			key := fmt.Sprint(f.name, intervals.Together(metric), version, arm)
 			copy(p.Series[:], fmt.Sprintf("%016x", hash(key)))
 			p.Metric, p.UnitState, p.Trial, p.Version, p.Arm = metric, unit, "checkout", version, arm
 			p.Start, p.End = from.UnixNano(), to.UnixNano()
@@ -232,14 +232,6 @@ func (f *fleet) flush(from, to time.Time) {
 	f.to.AddOutcomes(points)
 	f.rig.sent.treatment.Add(20)
 	f.rig.sent.control.Add(20)
-}
-
-// together names what the points of a metric count together with.
-func together(metric string) string {
-	if metric == outcome.MetricBad {
-		return outcome.MetricDuration
-	}
-	return metric
 }
 
 func exemplars(n uint64, at time.Time) (list []outcome.Exemplar) {

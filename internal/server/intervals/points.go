@@ -9,8 +9,17 @@ import (
 
 // SeriesKey identifies one stream of delta points that belong together, a whole of each time: a hash
 // of service.instance.id, of the attributes but outcome.AttrUnitState and AttrMeasure, and of the
-// metric, with outcome.MetricDuration and MetricBad being one. The receiver makes it.
+// metric as [Together] names it. The receiver makes it.
 type SeriesKey [16]byte
+
+// Together names the metric with whose points those of a metric make one series: its own, but durations
+// and bad requests are one.
+func Together(metric string) string {
+	if metric == outcome.MetricBad {
+		return outcome.MetricDuration
+	}
+	return metric
+}
 
 // Point is one delta data point of an outcome metric, as the receiver decoded it.
 type Point struct {

@@ -295,11 +295,7 @@ func seriesKey(m *metric, attributes []traces.Attribute) intervals.SeriesKey {
 	}
 	part(m.service)
 	part(m.instance)
-	name := m.name
-	if name == outcome.MetricBad {
-		name = outcome.MetricDuration
-	}
-	part(name)
+	part(intervals.Together(m.name))
 	for i := range attributes {
 		if key := attributes[i].Key; key == outcome.AttrMeasure || key == outcome.AttrUnitState {
 			continue
