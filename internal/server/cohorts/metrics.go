@@ -289,19 +289,25 @@ func (t *Tracker) count(to *target, p *Point, inc *increment, perSecond float64,
 	}
 	common := t.commonBounds(to, &inc.counts, perSecond)
 	one := intervals.Point{
-		Trial: to.trial, Version: to.version, Arm: to.arm, Start: inc.start, End: inc.end,
-		Metric: outcome.MetricDuration, Latency: inc.counts.place(perSecond, common, to.asked),
-		Series: pointSeries(source, labels, p),
+		Trial: to.trial, Version: to.version, Arm: to.arm, Start: inc.start, End: inc.end, Series: pointSeries(source, labels, p),
 	}
-	bad := one
-	bad.Metric, bad.Latency = outcome.MetricBad, outcome.Histogram{}
+	var bad uint64
+	var exemplars []outcome.Exemplar
 	if isBad(p.Attributes) {
-		bad.Count, bad.Exemplars = n, slices.Clone(p.Exemplars)
+		bad, exemplars = n, slices.Clone(p.Exemplars)
 	}
-	for i := range bad.Exemplars {
-		bad.Exemplars[i].Seconds /= perSecond
+	for i := range exemplars {
+		exemplars[i].Seconds /= perSecond
 	}
-	return []intervals.Point{one, bad}, true
+	return requests(one, inc.counts.place(perSecond, common, to.asked), bad, exemplars), true
+}
+
+// requests gives the two points of requests, which count together. What else they say is in one.
+func requests(one intervals.Point, latency outcome.Histogram, bad uint64, exemplars []outcome.Exemplar) []intervals.Point {
+	durations, bads := one, one
+	durations.Metric, durations.Latency = outcome.MetricDuration, latency
+	bads.Metric, bads.Count, bads.Exemplars = outcome.MetricBad, bad, exemplars
+	return []intervals.Point{durations, bads}
 }
 
 // commonBounds gives the bounds that all histograms of the trial have had, those of b included.

@@ -91,11 +91,9 @@ func (t *Tracker) send(arms []spanArm) {
 		t.touched++
 		one := intervals.Point{
 			Trial: a.trial, Version: a.version, Arm: a.arm, Start: int64(t.touched), End: int64(t.touched) + 1,
-			Metric: outcome.MetricDuration, Latency: a.latency, Series: spanSeries(a),
+			Series: spanSeries(a),
 		}
-		bad := one
-		bad.Metric, bad.Latency, bad.Count, bad.Exemplars = outcome.MetricBad, outcome.Histogram{}, a.bad, a.exemplars
-		out = append(out, one, bad)
+		out = append(out, requests(one, a.latency, a.bad, a.exemplars)...)
 	}
 	if len(out) > 0 {
 		t.outcomes.AddOutcomes(out)
