@@ -9,7 +9,8 @@ import (
 )
 
 // adaptive finds how many attempts a dependency can bear at a time from their latencies and from how
-// many it refuses, and sets the bulkhead's bound to that. All methods are safe for concurrent use; an attempt waits for nobody.
+// many it refuses, and sets the bulkhead's bound to that. All methods are safe for concurrent use; an
+// attempt waits for nobody.
 type adaptive struct {
 	places *bulkhead
 
@@ -185,13 +186,12 @@ func (a *adaptive) close(at int64) {
 		return
 	}
 	sum, refused := a.samples.Load(), float64(a.refused.Load())
-	now := seen{busiest: a.busiest.Load(), cut: a.cut.Load()}
 	count := float64(sum >> sampleShift)
+	shown := seen{busiest: a.busiest.Load(), cut: a.cut.Load(), refused: refused / (count + refused)}
 	if count > 0 {
-		now.latency = float64(sum&(1<<sampleShift-1)) / count * (1 << unitShift)
+		shown.latency = float64(sum&(1<<sampleShift-1)) / count * (1 << unitShift)
 	}
-	now.refused = refused / (count + refused)
-	a.course = a.course.next(a.policy, now, at)
+	a.course = a.course.next(a.policy, shown, at)
 	a.begin(at)
 }
 

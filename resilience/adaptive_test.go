@@ -61,18 +61,25 @@ func (s *server) serve(context.Context) error {
 	return nil
 }
 
-// load keeps so many clients calling until ctx ends.
+// load keeps so many clients of the server calling until ctx ends.
 func load(ctx context.Context, e *Executor, s *server, clients int) {
+	keepCalling(ctx, e, clients, s.serve, s.pause)
+}
+
+// keepCalling has so many clients call until ctx ends, each with a pause after a failure.
+func keepCalling(ctx context.Context, e *Executor, clients int, call func(context.Context) error, pause func()) {
 	for range clients {
 		go func() {
 			for ctx.Err() == nil {
-				if e.Do(ctx, s.serve) != nil {
-					s.pause()
+				if e.Do(ctx, call) != nil {
+					pause()
 				}
 			}
 		}()
 	}
 }
+
+func pause10ms() { time.Sleep(10 * time.Millisecond) }
 
 // knee is how far the limit may rest above the workers: by the tolerance and by the queue that is meant to
 // be there.
@@ -201,18 +208,12 @@ func TestFailuresTellTheAdaptiveLimitNothingButTimeoutsDo(t *testing.T) {
 		var mu sync.Mutex
 		call := func(ctx context.Context) error { time.Sleep(10 * time.Millisecond); return nil }
 		set := func(f func(context.Context) error) { mu.Lock(); call = f; mu.Unlock() }
-		for range 100 {
-			go func() {
-				for ctx.Err() == nil {
-					mu.Lock()
-					f := call
-					mu.Unlock()
-					if e.Do(ctx, f) != nil {
-						time.Sleep(10 * time.Millisecond)
-					}
-				}
-			}()
-		}
+		keepCalling(ctx, e, 100, func(ctx context.Context) error {
+			mu.Lock()
+			f := call
+			mu.Unlock()
+			return f(ctx)
+		}, pause10ms)
 		time.Sleep(500 * time.Millisecond)
 		before := e.Stats().Limit
 		set(func(context.Context) error { time.Sleep(time.Microsecond); return errDown })
@@ -244,28 +245,18 @@ func TestTheAdaptiveLimitHeedsRefusals(t *testing.T) {
 				e := New("stock", Policy{Adaptive: &AdaptivePolicy{Initial: 100, Min: 5, Max: 400}})
 				ctx, stop := context.WithCancel(ctxBG)
 				var inside, served, refused atomic.Int64
-				for range 300 {
-					go func() {
-						for ctx.Err() == nil {
-							err := e.Do(ctx, func(context.Context) error {
-								defer inside.Add(-1)
-								if inside.Add(1) > places {
-									inside.Add(-1)
-									time.Sleep(2 * time.Millisecond) // there and back
-									inside.Add(1)
-									refused.Add(1)
-									return errFull{errDown}
-								}
-								time.Sleep(10 * time.Millisecond)
-								served.Add(1)
-								return nil
-							})
-							if err != nil {
-								time.Sleep(10 * time.Millisecond)
-							}
-						}
-					}()
-				}
+				keepCalling(ctx, e, 300, func(context.Context) error {
+					if inside.Add(1) > places {
+						inside.Add(-1)
+						time.Sleep(2 * time.Millisecond) // there and back
+						refused.Add(1)
+						return errFull{errDown}
+					}
+					defer inside.Add(-1)
+					time.Sleep(10 * time.Millisecond)
+					served.Add(1)
+					return nil
+				}, pause10ms)
 				time.Sleep(10 * time.Second)
 				served.Store(0)
 				refused.Store(0)
@@ -296,22 +287,13 @@ func TestOnlyManyRefusalsMoveTheLimit(t *testing.T) {
 				e := New("stock", Policy{Adaptive: &AdaptivePolicy{Initial: 100, Min: 5, Max: 400}})
 				ctx, stop := context.WithCancel(ctxBG)
 				var n atomic.Int64
-				for range 300 {
-					go func() {
-						for ctx.Err() == nil {
-							err := e.Do(ctx, func(context.Context) error {
-								time.Sleep(10 * time.Millisecond)
-								if n.Add(1)%int64(c.every) == 0 {
-									return errFull{errDown}
-								}
-								return nil
-							})
-							if err != nil {
-								time.Sleep(10 * time.Millisecond)
-							}
-						}
-					}()
-				}
+				keepCalling(ctx, e, 300, func(context.Context) error {
+					time.Sleep(10 * time.Millisecond)
+					if n.Add(1)%int64(c.every) == 0 {
+						return errFull{errDown}
+					}
+					return nil
+				}, pause10ms)
 				time.Sleep(28 * time.Second) // before the second probe
 				if got := e.Stats().Limit; got < c.least || got > c.most {
 					t.Errorf("the limit is %d, want %d to %d", got, c.least, c.most)
