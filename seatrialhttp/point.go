@@ -69,16 +69,21 @@ func answerWith(w http.ResponseWriter, err error) {
 // it. Where that cannot be had, as of HTTP/2, nothing is done.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
-	for err == nil {
-		if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
-			_ = tcp.SetLinger(0)
-		} else if outer, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS, which would say goodbye
-			conn = outer.NetConn()
-			continue
-		}
-		_ = conn.Close()
+	if err != nil {
 		return
 	}
+	for {
+		if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
+			_ = tcp.SetLinger(0)
+			break
+		}
+		outer, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = outer.NetConn() // TLS would say goodbye
+	}
+	_ = conn.Close()
 }
 
 // lost lets next do its work and then answers otherwise; with next's own answer if the fault was

@@ -188,9 +188,9 @@ func (s *Service) putTrial(ctx context.Context, name string, o WriteOptions, w w
 // CommandTrial carries out a person's command: verb is pause, resume, advance, promote, approve or
 // abort.
 // It is applied to the newest state, journalled intervals included; o.Actor and o.Reason become
-// part of it. An experiment that needs four eyes is approved by another actor, of another name, than
-// who started it, else CodePrecondition. CodeInvalid for an unknown verb, CodeNotFound, CodePrecondition if the trial has
-// ended or the command makes no sense in its phase. It reads the store.
+// part of it. CodeInvalid for an unknown verb, CodeNotFound, CodePrecondition if the trial has ended or
+// the command makes no sense in its phase, or if who approves an experiment that needs four eyes is who
+// started it, or has that name. It reads the store.
 func (s *Service) CommandTrial(ctx context.Context, name, verb string, o WriteOptions) (TrialEntry, error) {
 	if !slices.Contains(trial.Verbs, trial.Verb(verb)) {
 		return TrialEntry{}, invalid("/verb", "trial %q: the verb %q is unknown: use pause, resume, advance, promote, approve or abort", name, verb)
