@@ -63,12 +63,13 @@ func (c *Client) Dependency(name string) *Dependency {
 		c.dependencyCount.Add(-1)
 		return d
 	}
+	d.refresh() // before anybody else can call under it
 	found, loaded := c.dependencies.LoadOrStore(name, d)
 	if loaded {
 		c.dependencyCount.Add(-1)
 		return found.(*Dependency)
 	}
-	d.refresh()
+	d.refresh() // if a snapshot came in between, it did not find d
 	return d
 }
 

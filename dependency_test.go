@@ -298,6 +298,32 @@ func TestSeveralFaultFlags(t *testing.T) {
 	})
 }
 
+// Whoever asks for a dependency first, or at the same time, gets it with its policy and its faults.
+func TestADependencyIsUnderControlFromItsFirstCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := faultSet(1, failing)
+		in, _ := usersOf(t, set)
+		set.Flags = append(set.Flags, policySet(1, "a", twice).Flags...)
+		for range 50 {
+			c := newPlane(t, set).open(allowed())
+			var all sync.WaitGroup
+			for range 10 {
+				all.Go(func() {
+					d := c.Dependency("payment")
+					if retry := d.Policy().Retry; retry == nil || retry.MaxAttempts != 2 {
+						t.Errorf("retries %+v, want the flag's", retry)
+					}
+					if err := d.Do(in, succeed); !errors.Is(err, fault.ErrInjected) {
+						t.Errorf("not injected: %v", err)
+					}
+				})
+			}
+			all.Wait()
+			_ = c.Close(t.Context())
+		}
+	})
+}
+
 // policySet is a state with the policy of "payment": the values by variant, the first in force.
 func policySet(revision int64, variants ...string) flag.Set {
 	return setAt(revision, newFlag("policy-payment", flag.KindPolicy, flag.TypeObject, variants...))

@@ -68,7 +68,7 @@ func TestS2StopsCutFaultsShort(t *testing.T) {
 					time.Sleep(time.Second)
 					synctest.Wait()
 					if c.Dependency("payment").Point().Active() != 20 || everywhere.Active() != 20 {
-						t.Fatal("no call is held up")
+						t.Fatalf("held up: %d and %d calls of 20; status %+v", c.Dependency("payment").Point().Active(), everywhere.Active(), c.Status())
 					}
 					test.stop(c, p, file)
 					wg.Wait()

@@ -57,7 +57,7 @@ func newCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{DialContext: network.Dial}
+	transport := &http.Transport{DialContext: network.Dial, IdleConnTimeout: 90 * time.Second} // as by default
 	c := &cluster{
 		t: t, http: &http.Client{Transport: transport}, random: rand.New(rand.NewPCG(1, 2)),
 		temporal: sdkmetric.DefaultTemporalitySelector, aggregate: sdkmetric.DefaultAggregationSelector, canaryBad: 0.02,
@@ -242,7 +242,7 @@ func TestStockSDKsAreCompared(t *testing.T) {
 						l.stable = append(l.stable, l.run(false, shop("v1")...)) // nothing but its start tells it apart
 						l.traffic(10 * time.Minute)                              // before the trial
 						l.canary = []*pod{l.run(true, shop("v2")...)}
-						if v := l.untilDecided(4 * time.Hour); v.Verdict != c.want {
+						if v := l.untilDecided(12 * time.Hour); v.Verdict != c.want {
 							t.Errorf("%s, want %s: %+v", v.Verdict, c.want, v)
 						}
 					})
@@ -390,14 +390,18 @@ func TestArgoRollouts(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		bad  float64
+		slow time.Duration
 		want string
-	}{{"promotes", 0.02, "promoted"}, {"aborts", 0.08, "aborted"}} {
+	}{ // clearly, so that it does not hang on the draw
+		{"promotes", 0.01, -8 * time.Millisecond, "promoted"},
+		{"aborts", 0.08, 0, "aborted"},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				templates := documents[analysisTemplate](t, "argo-rollouts/analysis.yaml")
 				watch, gate := &templates[0], &templates[1]
 				l := newCluster(t)
-				l.canaryBad = c.bad
+				l.canaryBad, l.canarySlow = c.bad, c.slow
 				hash := func(version string) []attribute.KeyValue {
 					return []attribute.KeyValue{attribute.String("service.name", "checkout"), attribute.String("service.version", version)}
 				}
@@ -523,9 +527,10 @@ func TestFlagger(t *testing.T) {
 		l.traffic(5 * time.Minute)
 		for i, c := range []struct {
 			bad  float64
+			slow time.Duration
 			want string
-		}{{0.08, "rolled back"}, {0.02, "promoted"}} {
-			l.canaryBad = c.bad
+		}{{0.08, 0, "rolled back"}, {0.01, -8 * time.Millisecond, "promoted"}} {
+			l.canaryBad, l.canarySlow = c.bad, c.slow
 			l.canary = []*pod{l.run(true, on("podinfo")...)}
 			if got := f.deploy(l, fmt.Sprint("revision ", i)); got != c.want {
 				t.Errorf("revision %d: %s, want %s", i, got, c.want)

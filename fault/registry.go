@@ -20,7 +20,7 @@ type Registry struct {
 	points sync.Map // string to *Point
 	count  atomic.Int64
 
-	mu    sync.Mutex
+	mu    sync.Mutex // held while the owner adopts, so that nobody gets a point that waits for it
 	owner *ownership
 }
 
@@ -54,21 +54,18 @@ func (r *Registry) add(name string, caps Caps) *Point {
 	p := NewPoint(name, caps)
 	p.off = &r.off
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if found, ok := r.points.Load(name); ok {
-		r.mu.Unlock()
 		return found.(*Point)
 	}
 	if r.count.Load() >= MaxPoints {
-		r.mu.Unlock()
 		return p
+	}
+	if r.owner != nil {
+		r.owner.adopt(p) // before anybody else can pass it
 	}
 	r.points.Store(name, p)
 	r.count.Add(1)
-	owner := r.owner
-	r.mu.Unlock()
-	if owner != nil {
-		owner.adopt(p)
-	}
 	return p
 }
 
@@ -83,21 +80,19 @@ func (r *Registry) Points() []*Point {
 	return list
 }
 
-// Own makes adopt hear of every point, those that are there and those to come, each once and maybe
-// several at a time; it may bound them ([Point.Restrict]) and arm them. There is one owner at a
-// time: ok is false if somebody else is. release gives the registry free again and disarms its
-// points; call it once adopt would arm nothing any more. Releasing twice does nothing.
+// Own makes adopt hear of every point, those that are there and those to come, each once, one at a
+// time, and those to come before any call passes them; it may bound them ([Point.Restrict]) and arm
+// them, and must not call the registry. There is one owner at a time: ok is false if somebody else
+// is. release gives the registry free again and disarms its points. Releasing twice does nothing.
 func (r *Registry) Own(adopt func(*Point)) (release func(), ok bool) {
 	mine := &ownership{adopt}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.owner != nil || adopt == nil {
-		r.mu.Unlock()
 		return func() {}, false
 	}
 	r.owner = mine
-	there := r.Points()
-	r.mu.Unlock()
-	for _, p := range there {
+	for _, p := range r.Points() {
 		adopt(p)
 	}
 	return func() { r.release(mine) }, true

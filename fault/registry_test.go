@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestARegistryGivesOnePointPerName(t *testing.T) {
@@ -93,6 +94,24 @@ func TestTheOwnerHearsOfEveryPointOnce(t *testing.T) {
 		t.Error("the next owner lost it")
 	}
 	next()
+}
+
+// Whoever asks for a point first, or at the same time, gets it armed.
+func TestNobodyGetsAPointBeforeItsOwner(t *testing.T) {
+	r := NewRegistry()
+	_, _ = r.Own(func(p *Point) {
+		time.Sleep(10 * time.Millisecond)
+		p.Arm(always(Fault{Kind: KindError}), nil)
+	})
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			if err := r.Point("p", Caps{}).Inject(ctxBG); !errors.Is(err, ErrInjected) {
+				t.Errorf("not armed: %v", err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestInjectFindsOrMakesThePoint(t *testing.T) {

@@ -50,7 +50,7 @@ func (s *Service) dial(at Remotes) (*network, error) {
 // caller gives an HTTP client for one dependency: traced, under the dependency's policy, and
 // with its fault point.
 func (s *Service) caller(dependency string) *http.Client {
-	base := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
+	base := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 30 * time.Second} // sooner than the services
 	s.stops = append(s.stops, func(context.Context) error { base.CloseIdleConnections(); return nil })
 	return &http.Client{
 		Transport: seatrialhttp.NewTransport(s.client, dependency, seatrialhttp.WithBase(base),
