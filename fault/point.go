@@ -30,6 +30,7 @@ type Point struct {
 	armed atomic.Pointer[charge] // nil: off, and nobody waits for traffic
 
 	name     string
+	made     Caps
 	off      *Switch // of the registry; nil without one
 	unfit    bool    // the name is on the deny list
 	caps     atomic.Pointer[limits]
@@ -60,8 +61,8 @@ var watch = new(charge)
 // NewPoint makes a point outside of any [Registry]. The name is what programs call it by; caps
 // bound every program.
 func NewPoint(name string, caps Caps) *Point {
-	p := &Point{name: name, unfit: denied(name, caps.Deny)}
-	p.caps.Store(&limits{caps, caps.normalized()})
+	p := &Point{name: name, made: caps, unfit: denied(name, caps.Deny)}
+	p.unrestrict()
 	p.armed.Store(watch)
 	return p
 }
@@ -88,6 +89,9 @@ func (p *Point) Restrict(caps Caps) {
 		}
 	}
 }
+
+// unrestrict takes back all of Restrict.
+func (p *Point) unrestrict() { p.caps.Store(&limits{p.made, p.made.normalized()}) }
 
 // Arm makes calls subject to the programs of source for as long as lease lives. A nil lease means
 // one of [MaxLease] that nobody can renew. Arming again replaces source and lease, counts

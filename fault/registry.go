@@ -83,7 +83,8 @@ func (r *Registry) Points() []*Point {
 // Own makes adopt hear of every point, those that are there and those to come, each once, one at a
 // time, and those to come before any call passes them; it may bound them ([Point.Restrict]) and arm
 // them, and must not call the registry. There is one owner at a time: ok is false if somebody else
-// is. release gives the registry free again and disarms its points. Releasing twice does nothing.
+// is. release gives the registry free again, disarms its points and takes back what bounded them
+// since they were made. Releasing twice does nothing.
 func (r *Registry) Own(adopt func(*Point)) (release func(), ok bool) {
 	mine := &ownership{adopt}
 	r.mu.Lock()
@@ -107,6 +108,7 @@ func (r *Registry) release(mine *ownership) {
 	r.owner = nil
 	for _, p := range r.Points() {
 		p.Off()
+		p.unrestrict()
 	}
 }
 

@@ -114,6 +114,23 @@ func TestNobodyGetsAPointBeforeItsOwner(t *testing.T) {
 	all.Wait()
 }
 
+// What one owner is bound by does not bind the next.
+func TestRestrictionsEndWithTheirOwner(t *testing.T) {
+	r := NewRegistry()
+	p := r.Point("p", Caps{})
+	arm := func(p *Point) { p.Arm(always(Fault{Kind: KindError}), nil) }
+	release, _ := r.Own(func(p *Point) { p.Restrict(Caps{Kinds: []Kind{KindLatency}}); arm(p) })
+	if err := p.Inject(ctxBG); err != nil {
+		t.Errorf("bounded, but %v", err)
+	}
+	release()
+	release, _ = r.Own(arm)
+	defer release()
+	if err := p.Inject(ctxBG); !errors.Is(err, ErrInjected) {
+		t.Errorf("the next owner's: %v", err)
+	}
+}
+
 func TestInjectFindsOrMakesThePoint(t *testing.T) {
 	name := "inject.test"
 	if err := Inject(ctxBG, name); err != nil {
