@@ -20,9 +20,10 @@ type adaptive struct {
 	cut     atomic.Bool   // an attempt of the window was cut short by its timeout
 	refused atomic.Uint64 // attempts of the window that the dependency refused for overload
 
-	mu     sync.Mutex // changes what follows, and begins windows
-	policy AdaptivePolicy
-	course course
+	mu      sync.Mutex // changes what follows, and begins windows
+	inForce bool       // else attempts under way, that began when it was, change nothing
+	policy  AdaptivePolicy
+	course  course
 }
 
 const (
@@ -116,7 +117,7 @@ func (c course) places(p AdaptivePolicy) int64 {
 func (a *adaptive) start(p AdaptivePolicy, at int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.policy = p
+	a.inForce, a.policy = true, p
 	a.course = course{limit: float64(p.Initial), probeAt: at + int64(firstProbe)}
 	a.begin(at)
 }
@@ -128,6 +129,13 @@ func (a *adaptive) update(p AdaptivePolicy, at int64) {
 	a.policy = p
 	a.course.limit = min(max(a.course.limit, float64(p.Min)), float64(p.Max))
 	a.begin(at)
+}
+
+// stop leaves the bound to others.
+func (a *adaptive) stop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inForce = false
 }
 
 // begin begins a window; the caller holds the lock. What ends within the latency of the last window
@@ -182,7 +190,7 @@ func (a *adaptive) ended() uint64 { return a.samples.Load()>>sampleShift + a.ref
 // close ends the window, unless somebody else just has; the caller holds the lock.
 func (a *adaptive) close(at int64) {
 	enough := max(minSamples, a.course.places(a.policy)/2)
-	if a.ended() < uint64(enough) || at-a.since.Load() < int64(windowLength) {
+	if !a.inForce || a.ended() < uint64(enough) || at-a.since.Load() < int64(windowLength) {
 		return
 	}
 	sum, refused := a.samples.Load(), float64(a.refused.Load())

@@ -153,6 +153,14 @@ func (b *Breaker) Reset() {
 	b.enter(Closed, now())
 }
 
+// retire closes the breaker until the next [Breaker.Update], whatever calls under way still tell.
+func (b *Breaker) retire() {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	b.policy.Store(new(BreakerPolicy)) // opens for nothing
+	b.enter(Closed, now())
+}
+
 // span tells how far back the ratios look.
 func (b *BreakerPolicy) span() span { return span{b.Window, b.WindowCalls} }
 

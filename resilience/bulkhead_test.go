@@ -197,6 +197,23 @@ func TestThoseInsideFinishWhenTheBulkheadGoes(t *testing.T) {
 	})
 }
 
+// What began under an adaptive limit that is gone moves no bound.
+func TestTheBoundIsTheBulkheadsOnceTheAdaptiveLimitIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New("stock", Policy{Adaptive: &AdaptivePolicy{Initial: 20}})
+		var calls sync.WaitGroup
+		for range 20 { // enough to end a window
+			calls.Go(func() { _ = e.Do(ctxBG, func(context.Context) error { time.Sleep(time.Second); return nil }) })
+		}
+		synctest.Wait()
+		e.Update(Policy{Bulkhead: &BulkheadPolicy{MaxConcurrent: 50}})
+		calls.Wait()
+		if got := e.Stats().Limit; got != 50 {
+			t.Errorf("the bulkhead has %d places, want 50", got)
+		}
+	})
+}
+
 func TestWaitingForAPlaceIsNotTheDependencysSlowness(t *testing.T) {
 	for name, p := range map[string]Policy{
 		"bulkhead":   {Bulkhead: &BulkheadPolicy{MaxConcurrent: 1, MaxQueue: 9, MaxWait: time.Minute}},

@@ -86,7 +86,7 @@ func (e *Executor) Update(p Policy) {
 	}
 	e.plan.Store(next)
 	if p.Breaker == nil {
-		e.breaker.Reset()
+		e.breaker.retire()
 	}
 }
 
@@ -100,11 +100,18 @@ func (e *Executor) updateLimits(last *plan, p Policy) {
 		e.adaptive.update(*p.Adaptive, at)
 	case p.Adaptive != nil:
 		e.adaptive.start(*p.Adaptive, at)
-	case p.Bulkhead != nil:
-		e.places.setLimit(int64(p.Bulkhead.MaxConcurrent))
 	default:
-		e.places.setLimit(unlimited)
+		e.adaptive.stop()
+		e.places.setLimit(placesOf(p.Bulkhead))
 	}
+}
+
+// placesOf gives how many places there are; nil: as many as there are attempts.
+func placesOf(p *BulkheadPolicy) int64 {
+	if p == nil {
+		return unlimited
+	}
+	return int64(p.MaxConcurrent)
 }
 
 // Policy gives the policy in force, with defaults filled in. It is the caller's to change.
@@ -139,7 +146,7 @@ func (e *Executor) do(ctx context.Context, p *plan, way how, call func(context.C
 	limited := bounded(ctx, 0, p.timeout)
 	defer limited.end()
 	err := e.repeat(ctx, limited, p, way, call)
-	if err != nil && ctx.Err() == nil && limited.expired() {
+	if err != nil && ctx.Err() == nil && limited.expired() && e.watch.class(ctx, err) != Success {
 		e.watch.count(countTimeouts)
 		return &TimeoutError{Name: e.watch.name, Limit: p.Timeout, Err: err}
 	}
@@ -266,7 +273,7 @@ func (e *Executor) once(t *try, call func(context.Context) error) error {
 	limited := bounded(t.ctx, t.number, t.plan.tryTimeout)
 	defer limited.end()
 	err := call(limited)
-	if err != nil && t.ctx.Err() == nil && limited.expired() {
+	if err != nil && t.ctx.Err() == nil && limited.expired() && e.class(t, err) != Success { // a late answer is one
 		e.watch.count(countTimeouts)
 		return &TimeoutError{Name: e.watch.name, Limit: t.plan.TryTimeout, PerTry: true, Err: err}
 	}

@@ -65,7 +65,8 @@ type Policy struct {
 	// otherwise 1 ms to [MaxTimeout]. The caller's own deadline always holds as well.
 	Timeout time.Duration
 	// TryTimeout bounds each attempt. An attempt that exceeds it counts as a failure and may be
-	// retried. 0 means no bound; otherwise 1 ms to [MaxTimeout].
+	// retried, unless it succeeds all the same or gives a proper answer ([Answer]). 0 means no
+	// bound; otherwise 1 ms to [MaxTimeout].
 	TryTimeout time.Duration
 	// Retry, if not nil, repeats failed attempts.
 	Retry *RetryPolicy

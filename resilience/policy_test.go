@@ -215,6 +215,24 @@ func TestUpdateOfAnExecutor(t *testing.T) {
 	})
 }
 
+// A call that goes on with its attempts under a policy that had a breaker opens none.
+func TestNoCallOpensABreakerThatIsGone(t *testing.T) {
+	with := Policy{Retry: &RetryPolicy{MaxAttempts: 4, BaseDelay: time.Microsecond, MaxDelay: time.Microsecond}, Breaker: &BreakerPolicy{ConsecutiveFailures: 2}}
+	e := New("stock", with)
+	attempts := 0
+	_ = e.Do(ctxBG, func(context.Context) error {
+		if attempts++; attempts == 1 {
+			e.Update(Policy{})
+		}
+		return errDown
+	})
+	wantState(t, e, Closed)
+	e.Update(with)
+	if err := e.Do(ctxBG, succeed); err != nil || attempts != 4 {
+		t.Errorf("after %d attempts, with a breaker again: %v", attempts, err)
+	}
+}
+
 func FuzzParsePolicy(f *testing.F) {
 	for _, seed := range []string{fullPolicy, otherPolicy, `{}`, `null`, `{"retry":{"budget":1e-300}}`, `{"timeout":"1h","timeout":{}}`, `{"breaker":{"window":"1ns"}}`, `[`, `{"a":` + strings.Repeat(`[`, 200)} {
 		f.Add([]byte(seed))

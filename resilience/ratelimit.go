@@ -77,7 +77,7 @@ func (l *rateLimit) take(ctx context.Context, name string) error {
 		return &LimitedError{Name: name, after: time.Duration(wait)}
 	}
 	if !sleep(ctx, time.Duration(wait)) {
-		l.theory.Add(-r.interval)
+		l.theory.Add(-l.rate.Load().interval) // as it counts by now
 		return fmt.Errorf("%w: %w", &LimitedError{Name: name}, ended(ctx))
 	}
 	return nil

@@ -161,3 +161,22 @@ func TestUpdateOfTheRateLimitKeepsWhatIsUsedUp(t *testing.T) {
 		}
 	})
 }
+
+// Turns that nobody waits for any more are given back at the rate that holds by then.
+func TestTurnsAreGivenBackAfterAnUpdate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New("stock", Policy{RateLimit: &RateLimitPolicy{PerSecond: 100, Burst: 1, MaxWait: time.Second}})
+		ctx, leave := context.WithCancel(ctxBG)
+		_ = e.Do(ctx, succeed)
+		for range 50 {
+			go func() { _ = e.Do(ctx, succeed) }()
+		}
+		synctest.Wait()
+		e.Update(Policy{RateLimit: &RateLimitPolicy{PerSecond: 1, Burst: 1}})
+		leave()
+		time.Sleep(time.Second)
+		if err := e.Do(ctxBG, succeed); err != nil {
+			t.Errorf("all have left, and there is no turn: %v", err)
+		}
+	})
+}

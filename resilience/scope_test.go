@@ -223,3 +223,18 @@ func TestRetryNumbersItsRepetitions(t *testing.T) {
 		}
 	})
 }
+
+// An answer that comes when the time is over is an answer, as a value would be.
+func TestALateAnswerIsAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		missing := Answer(errors.New("not found"))
+		for _, p := range []Policy{{TryTimeout: time.Second}, {Timeout: time.Second}} {
+			p.Breaker = &BreakerPolicy{ConsecutiveFailures: 1}
+			e := New("stock", p)
+			err := e.Do(ctxBG, func(context.Context) error { time.Sleep(1100 * time.Millisecond); return missing })
+			if s := e.Stats(); err != missing || s.State != Closed || s.Timeouts != 0 {
+				t.Errorf("%+v: %v, the breaker is %v, %d timeouts", p, err, s.State, s.Timeouts)
+			}
+		}
+	})
+}
