@@ -325,6 +325,42 @@ func TestPointsOfTheProcess(t *testing.T) {
 	})
 }
 
+// A snapshot that a client is still at when it is closed does not touch points that another client
+// has taken over.
+func TestAClosedClientLeavesPointsAlone(t *testing.T) {
+	set := faultSet(1, strings.Replace(failing, "payment", "process-wide", 1))
+	in, _ := usersOf(t, set)
+	point := fault.Register("process-wide")
+	open := func() *Client {
+		c := offline(t, set, allowed())
+		c.renewLease()
+		return c
+	}
+	first := open()
+	places := first.faultPoints.all()
+	place := places[slices.IndexFunc(places, func(p *place) bool { return p.point == point })]
+	place.mu.Lock() // the snapshot is at this point, and has news for it …
+	place.faults = nil
+	var busy sync.WaitGroup
+	busy.Go(func() { first.arm(place) })
+	time.Sleep(10 * time.Millisecond)
+	closed := make(chan struct{})
+	go func() { _ = first.Close(t.Context()); close(closed) }()
+	select { // … for as long as it can be
+	case <-closed:
+	case <-time.After(50 * time.Millisecond):
+		place.mu.Unlock()
+		<-closed
+		place.mu.Lock()
+	}
+	second := open()
+	place.mu.Unlock()
+	busy.Wait()
+	if err := point.Inject(in); !errors.Is(err, fault.ErrInjected) {
+		t.Errorf("the other client's fault: %v; %q", err, second.Status().FaultsOff)
+	}
+}
+
 // "Fail two, then work" is counted by unit of work and point.
 func TestSequencesAreByUnitOfWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

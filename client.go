@@ -102,7 +102,10 @@ func newClient(cfg config) *Client {
 
 // newTransport gives the client connections of its own, so that Close can close them all.
 func newTransport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 90 * time.Second}
+	if standard, ok := http.DefaultTransport.(*http.Transport); ok { // else the application has put its own there
+		t = standard.Clone()
+	}
 	t.MaxIdleConnsPerHost = 2
 	return t
 }
@@ -158,25 +161,35 @@ func (c *Client) awaitServer(ctx context.Context) error {
 }
 
 // WaitRevision returns when the client is at revision or a later one, or has moved to a history
-// other than the one it had when WaitRevision was called; or with an error when ctx ends. It is
-// for those who changed a flag and want to see it: evaluations never wait.
+// other than the one it had when WaitRevision was called; or with an error when ctx ends or the
+// client is closed. It is for those who changed a flag and want to see it: evaluations never wait.
+// A nil ctx counts as context.Background().
 func (c *Client) WaitRevision(ctx context.Context, revision int64) error {
 	if c == nil {
 		return errors.New("seatrial: wait for revision: the client is nil: make one with Open")
+	}
+	if ctx == nil {
+		ctx = context.Background()
 	}
 	first := ""
 	if at := c.current.Load(); at != nil {
 		first = at.set.History
 	}
-	err := c.await(ctx, func() bool {
+	there := func() bool {
 		at := c.current.Load()
 		return at != nil && (at.set.Revision >= revision || (first != "" && at.set.History != first))
-	})
+	}
+	err := c.await(ctx, func() bool { return there() || c.closed.Load() })
+	if err == nil && !there() {
+		err = errClosed
+	}
 	if err != nil {
 		return fmt.Errorf("seatrial: wait for revision %d: %w", revision, err)
 	}
 	return nil
 }
+
+var errClosed = errors.New("the client is closed")
 
 // await returns when done gives true, asking after each announcement, or when ctx ends.
 func (c *Client) await(ctx context.Context, done func() bool) error {
@@ -246,7 +259,7 @@ func (c *Client) Close(ctx context.Context) error {
 	if c.lease != nil {
 		c.lease.End()
 	}
-	c.faultPoints.release()
+	c.faultPoints.close()
 	if c.metrics != nil {
 		_ = c.metrics.Unregister()
 	}

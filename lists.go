@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -200,7 +201,7 @@ func (m *memberLists) fetchPart(ctx context.Context, p flag.ListPart) ([]byte, e
 	if res.StatusCode != http.StatusOK {
 		return nil, refused(res).err
 	}
-	data := make([]byte, 0, min(p.Bytes, members.MaxPartBytes)+1)
+	data := make([]byte, 0, min(max(p.Bytes, 0), members.MaxPartBytes)+1)
 	for len(data) < cap(data) && err == nil {
 		var n int
 		n, err = res.Body.Read(data[len(data):cap(data)])
@@ -225,6 +226,7 @@ func (m *memberLists) find(set *flag.Set) (lists func(flag.List) (*members.Set, 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found, needed, last := map[string]*members.Set{}, map[string]*members.Set{}, map[string]flag.List{}
+	missing := map[string]bool{} // lists, and their parts
 	for _, g := range set.Segments {
 		if g.List == nil {
 			continue
@@ -232,6 +234,10 @@ func (m *memberLists) find(set *flag.Set) (lists func(flag.List) (*members.Set, 
 		list := *g.List
 		if m.sets[listID(list)] == nil {
 			behind = append(behind, g.Key)
+			missing[listID(list)] = true
+			for _, p := range list.Parts {
+				missing[p.Digest] = true
+			}
 			list = m.last[g.Key]
 		}
 		if s := m.sets[listID(list)]; s != nil {
@@ -239,14 +245,13 @@ func (m *memberLists) find(set *flag.Set) (lists func(flag.List) (*members.Set, 
 		}
 	}
 	m.sets, m.last = needed, last
+	maps.DeleteFunc(m.parts, func(digest string, _ members.Part) bool { return !missing[digest] })
+	maps.DeleteFunc(m.late, func(id string, _ bool) bool { return !missing[id] })
 	if len(behind) > 0 {
 		select {
 		case m.wake <- struct{}{}:
 		default:
 		}
-	} else {
-		clear(m.parts)
-		clear(m.late)
 	}
 	return func(list flag.List) (*members.Set, bool) { s := found[listID(list)]; return s, s != nil }, behind
 }

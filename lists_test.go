@@ -335,3 +335,38 @@ func TestListsWhileEvaluating(t *testing.T) {
 	close(stop)
 	<-ended
 }
+
+// What was got of lists that no snapshot names any more is forgotten, also while others are missing.
+func TestPartsOfFormerListsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane(t, setAt(1, release("f")))
+		c := p.open()
+		for i := range int64(10) {
+			there, data := listPart(t, false, fmt.Sprint("ana ", i))
+			missing, _ := listPart(t, false, fmt.Sprint("bo ", i))
+			p.keep(map[string][]byte{there.Digest: data}, true)
+			p.publish(listed(i+2, 2, false, there, missing))
+			time.Sleep(2 * listWait)
+		}
+		c.lists.mu.Lock()
+		defer c.lists.mu.Unlock()
+		if len(c.lists.parts) != 1 || len(c.lists.late) != 1 {
+			t.Errorf("%d parts are in memory, and %d lists are late; want one each", len(c.lists.parts), len(c.lists.late))
+		}
+	})
+}
+
+// A state that makes no sense is refused like any other, although lists are asked for before.
+func TestAListOfNegativeLength(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane(t, setAt(1, release("f")))
+		c := p.open()
+		part, _ := listPart(t, false, "ana")
+		part.Bytes = -2
+		p.publish(listed(2, 1, false, part))
+		time.Sleep(2 * listWait)
+		if s := c.Status(); s.Revision != 1 || s.Error == nil {
+			t.Errorf("revision %d, error %v", s.Revision, s.Error)
+		}
+	})
+}

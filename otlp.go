@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/flag"
@@ -65,8 +66,10 @@ func (p *wire) message(field int, build func()) {
 	copy(p.bytes[start:], head[:size])
 }
 
-// attribute writes a KeyValue with a string.
+// attribute writes a KeyValue with a string. Names in code need not be text, but OTLP is not read
+// with anything else in it.
 func (p *wire) attribute(field int, key, value string) {
+	value = strings.ToValidUTF8(value, "\ufffd")
 	p.message(field, func() {
 		p.text(1, key)
 		p.message(2, func() { p.text(1, value) })

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/core/eval"
@@ -234,5 +235,16 @@ func FuzzPartialSuccess(f *testing.F) {
 				t.Fatalf("%d, %q, want %v", n, why, p)
 			}
 		}
+	})
+}
+
+// A name in code that is no text does not make a report unreadable.
+func TestNamesThatAreNoText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane(t, trialSet(1, 0))
+		c := p.open(WithService("caf\xe9"))
+		c.Dependency("caf\xe9")
+		work(t, c, 1)
+		p.wantArrived(c, map[string]arrived{inTreatment: {Requests: 1, New: 1, AtRisk: 1}})
 	})
 }

@@ -49,11 +49,12 @@ type outcomes struct {
 	injections injections
 	unusable   atomic.Uint64 // tracked values that could not be counted
 
-	mu     sync.Mutex
-	trials map[string]*tally // by attempt of a trial
-	series map[string]*series
-	from   time.Time         // start of the report to come
-	live   map[string]string // attempt of a trial → version in force
+	mu      sync.Mutex
+	history string            // whose trials the following are
+	trials  map[string]*tally // by attempt of a trial
+	series  map[string]*series
+	from    time.Time         // start of the report to come
+	live    map[string]string // attempt of a trial → version in force
 }
 
 func newOutcomes(start time.Time) *outcomes {
@@ -121,12 +122,20 @@ func newTally(version string, events []flag.Event) *tally {
 	return t
 }
 
-// setLive tells which allocations are in force from now on. Trials that are over are forgotten
-// with their units; a new step starts a new epoch. When the fault of an experiment comes on after its
-// steady phase, all units are new: what they were like without it says nothing about it.
-func (o *outcomes) setLive(allocations []flag.Allocation) {
+// setLive tells that the allocations of set are in force from now on. Trials that are over are
+// forgotten with their units; a new step starts a new epoch. When the fault of an experiment comes on
+// after its steady phase, all units are new: what they were like without it says nothing about it.
+// With another history everything is forgotten: the same version is another trial there.
+func (o *outcomes) setLive(set *flag.Set) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.history != set.History {
+		o.history = set.History
+		clear(o.trials)
+		clear(o.series)
+		o.injections.take()
+	}
+	allocations := set.Allocations
 	live := make(map[string]string, len(allocations))
 	for i := range allocations {
 		version := allocations[i].Version
@@ -175,35 +184,44 @@ func (o *outcomes) seriesOf(s *snapshot, ref *eval.TrialRef) *series {
 func (o *outcomes) findSeries(s *snapshot, ref *eval.TrialRef) *series {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if s.set.History != o.history { // just replaced: what it decides counts for nobody
+		return newSeries(s, ref, newTally(ref.Version, nil))
+	}
 	if found := o.series[ref.Version]; found != nil {
 		return found
 	}
 	attempt := attemptOf(ref.Version)
-	variants, events, fault := s.allocated(ref)
 	t := o.trials[attempt]
 	if t == nil {
 		// An evaluation in a snapshot that was just replaced may come first.
-		t = newTally(cmp.Or(o.live[attempt], ref.Version), events)
-		t.fault = fault
+		allocated := s.allocated(ref)
+		t = newTally(cmp.Or(o.live[attempt], ref.Version), allocated.Events)
+		t.fault = allocated.Fault
 		o.trials[attempt] = t
 	}
-	found := &series{ref: *ref, attempt: attempt, variants: variants, tally: t, lastUsed: time.Now()}
-	for a := range arms {
-		found.telemetry[a] = newTelemetry(s.set.Environment, ref, found.variants[a])
-	}
+	found := newSeries(s, ref, t)
 	o.series[ref.Version] = found
 	return found
 }
 
-// allocated gives the variants of the arms of a trial, which events it counts, and whether its fault
-// is on.
-func (s *snapshot) allocated(ref *eval.TrialRef) (variants [arms]string, events []flag.Event, fault bool) {
+func newSeries(s *snapshot, ref *eval.TrialRef, t *tally) *series {
+	allocated := s.allocated(ref)
+	made := &series{ref: *ref, attempt: attemptOf(ref.Version), tally: t, lastUsed: time.Now()}
+	made.variants = [arms]string{treatment: allocated.Treatment, control: allocated.Control}
+	for a := range arms {
+		made.telemetry[a] = newTelemetry(s.set.Environment, ref, made.variants[a])
+	}
+	return made
+}
+
+// allocated gives what a trial makes of its flag.
+func (s *snapshot) allocated(ref *eval.TrialRef) *flag.Allocation {
 	for i := range s.set.Allocations {
 		if a := &s.set.Allocations[i]; a.Version == ref.Version {
-			return [arms]string{a.Treatment, a.Control}, a.Events, a.Fault
+			return a
 		}
 	}
-	return [arms]string{}, nil, false
+	return &flag.Allocation{}
 }
 
 // observation is the end of one unit of work.

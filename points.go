@@ -105,11 +105,11 @@ func (c *Client) refreshPoints() {
 // injected goes on if nothing changed for the point, and is cut short otherwise. Whoever comes last
 // finds the newest.
 func (c *Client) arm(p *place) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if c.closed.Load() { // the point may be another client's by now
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	var next []*experiment
 	if at := c.current.Load(); at != nil && c.renewed.Load() && c.faultsOff() == "" {
 		next = at.points[p.point.Name()]
@@ -122,6 +122,22 @@ func (c *Client) arm(p *place) {
 		p.point.Arm(&source{c, p.point.Name()}, c.lease)
 	}
 	p.faults = next
+}
+
+// close switches all points off, and then gives those of the process free. The client is closed:
+// whoever was arming one is done before that, and whoever comes later does nothing.
+func (p *points) close() {
+	for _, at := range p.all() {
+		at.off()
+	}
+	p.release()
+}
+
+func (p *place) off() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.point.Off()
+	p.faults = nil
 }
 
 // source gives a point what the current snapshot says.

@@ -39,6 +39,7 @@ type reporter struct {
 	seen    seenReports
 	told    tellings
 	dropped int
+	lost    error         // what close could not send
 	changed chan struct{} // closed and replaced with each change of the above
 }
 
@@ -156,17 +157,24 @@ func (r *reporter) announce() {
 	r.changed = make(chan struct{})
 }
 
-// await returns when done gives true (asked with r.mu held), or when ctx ends.
+// await returns when done gives true (asked with r.mu held), or when ctx ends or nothing is sent any
+// more.
 func (r *reporter) await(ctx context.Context, done func() bool) error {
 	for {
 		r.mu.Lock()
-		ok, changed := done(), r.changed
+		ok, lost, changed := done(), r.lost, r.changed
 		r.mu.Unlock()
-		if ok {
+		switch {
+		case lost != nil:
+			return lost
+		case ok:
 			return nil
+		case r.sending.Err() != nil:
+			return errClosed
 		}
 		select {
 		case <-changed:
+		case <-r.sending.Done():
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -291,7 +299,8 @@ func (r *reporter) close(ctx context.Context) error {
 		return nil
 	}
 	r.queue, r.dropped = nil, r.dropped+lost
-	return fmt.Errorf("%d reports of outcomes could not be sent and are lost: %w", lost, err)
+	r.lost = fmt.Errorf("%d reports of outcomes could not be sent and are lost: %w", lost, err)
+	return r.lost
 }
 
 // counts gives how many flushes wait, and how many were lost.

@@ -154,7 +154,7 @@ func (c *Client) replace(set flag.Set) (bool, error) {
 		return false, err
 	}
 	next.behind = behind
-	c.outcomes.setLive(set.Allocations)
+	c.outcomes.setLive(&set)
 	before := c.current.Swap(next)
 	next.inherit(before)
 	c.refreshDependencies()

@@ -49,7 +49,7 @@ func (c *Client) StopFaults(reason string) {
 	c.announce()
 }
 
-// faultsOff tells by whose will faults are off; empty if by nobody's.
+// faultsOff tells by whose will the client's points are off; empty if by nobody's.
 func (c *Client) faultsOff() string {
 	if !c.stops.allowed {
 		return c.stops.denied
@@ -60,9 +60,6 @@ func (c *Client) faultsOff() string {
 	if why := c.stops.file.Load(); why != nil {
 		return *why
 	}
-	if why, off := fault.ProcessSwitch().Engaged(); off {
-		return why
-	}
 	if at := c.current.Load(); at != nil && at.set.FaultsOff {
 		return "put off in the control plane, for the whole environment"
 	}
@@ -72,6 +69,9 @@ func (c *Client) faultsOff() string {
 // whyNoFaults tells what keeps faults from being injected now, empty if nothing does.
 func (c *Client) whyNoFaults() string {
 	if why := c.faultsOff(); why != "" {
+		return why
+	}
+	if why, off := fault.ProcessSwitch().Engaged(); off { // points look themselves, and it may go on again
 		return why
 	}
 	switch {

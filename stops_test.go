@@ -191,3 +191,26 @@ func TestS2LeverByPolling(t *testing.T) {
 		}
 	})
 }
+
+// What arrives while the switch of the process is off is in force when it is on again.
+func TestTheProcessSwitchGoesOnAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, _ := usersOf(t, faultSet(1, failing))
+		p := newPlane(t, setAt(1))
+		c := p.open(allowed())
+		c.Dependency("payment")
+		defer fault.ProcessSwitch().On()
+		fault.ProcessSwitch().Off("drill")
+		p.publish(faultSet(2, failing))
+		synctest.Wait()
+		for _, name := range []string{"payment", "stock"} { // before, and new
+			if err := c.Dependency(name).Do(in, succeed); err != nil {
+				t.Errorf("off: %v", err)
+			}
+		}
+		fault.ProcessSwitch().On()
+		if err := c.Dependency("payment").Do(in, succeed); !errors.Is(err, fault.ErrInjected) || !c.Status().FaultsAllowed {
+			t.Errorf("on again: %v; %q", err, c.Status().FaultsOff)
+		}
+	})
+}

@@ -408,3 +408,41 @@ func TestWithEnvironment(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for a revision or for a flush does not wait for ever when the client is closed meanwhile.
+func TestCloseEndsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane(t, trialSet(1, 0))
+		p.judge = func(int) (int, string) { return http.StatusServiceUnavailable, "" }
+		c := p.open(WithFlushInterval(5 * time.Minute))
+		work(t, c, 1)
+		waited := make(chan error, 2)
+		go func() { waited <- c.WaitRevision(noContext, 2) }()
+		go func() { waited <- c.Flush(noContext) }()
+		synctest.Wait()
+		began := time.Now()
+		_ = c.Close(noContext)
+		for range 2 {
+			if err := <-waited; err == nil {
+				t.Error("came to nothing, and says nothing")
+			}
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// otherTransport is what applications put in the place of http.DefaultTransport, to trace it.
+type otherTransport struct{ http.RoundTripper }
+
+func TestOpenWithAnotherDefaultTransport(t *testing.T) {
+	was := http.DefaultTransport
+	defer func() { http.DefaultTransport = was }()
+	http.DefaultTransport = otherTransport{was}
+	c, err := Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close(t.Context())
+}

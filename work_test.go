@@ -312,7 +312,7 @@ func TestOutcomesCountAsTheModel(t *testing.T) {
 			snapshots = append(snapshots, s)
 		}
 		step := 0
-		o.setLive(snapshots[0].set.Allocations)
+		o.setLive(&snapshots[0].set)
 		for range rapid.IntRange(1, 100).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 9).Draw(rt, "what") {
 			case 0:
@@ -324,7 +324,7 @@ func TestOutcomesCountAsTheModel(t *testing.T) {
 			case 1:
 				if step < 2 {
 					step++
-					o.setLive(snapshots[step].set.Allocations)
+					o.setLive(&snapshots[step].set)
 					for _, m := range models {
 						m.nextEpoch()
 					}
@@ -453,4 +453,38 @@ func TestMixedBelongsToOneTrialOnly(t *testing.T) {
 			t.Errorf("arrived %v, mixed %d: want g only, and 1", got, c.Status().Mixed)
 		}
 	})
+}
+
+// In another history, as of a control plane that was set up anew, the same version is another trial:
+// nothing counts there of what was met before, and all units are new.
+func TestUnitsAreNewInAnotherHistory(t *testing.T) {
+	other := func(set flag.Set) flag.Set {
+		set.History, set.Hash = "h2", set.Hash+" of h2"
+		return set
+	}
+	tests := map[string][]flag.Set{
+		"the trial runs there": {other(trialSet(1, 0))},
+		"and starts later":     {other(setAt(1, release("f"))), other(trialSet(2, 0))},
+	}
+	for name, sets := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlane(t, trialSet(100, 0))
+				c := p.open(WithFlushInterval(5 * time.Minute))
+				work(t, c, 3)
+				old := c.current.Load()
+				ctx, late := c.Begin(WithContext(t.Context(), NewContext(userIn(t, c, "f", treatment))))
+				c.Bool(ctx, "f", false)
+				for _, set := range sets {
+					p.change(set)
+					p.send(sse("snapshot", set))
+					synctest.Wait()
+				}
+				settle(c, ctx, old, old.flags.Flag("f"), false, boolOf, &eval.Result{})
+				late.End(nil)
+				work(t, c, 1)
+				p.wantArrived(c, map[string]arrived{inTreatment: {Requests: 1, New: 1, AtRisk: 1}})
+			})
+		})
+	}
 }
