@@ -111,6 +111,37 @@ func TestMessagesOfAServer(t *testing.T) {
 }
 
 // TestA33MalformedControlIsNoFault: what a stranger writes into the baggage injects nothing.
+// A stream that was cut short does not end well because its handler does not mind.
+func TestACutStreamFailsWhateverItsHandlerSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := open(t, seatrial.WithFaults(fault.Caps{}))
+		service := link(t, &testService{
+			output: func(_ *pb.StreamingOutputCallRequest, s grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+				for range 3 {
+					_ = s.Send(reply(10))
+				}
+				return nil
+			},
+			input: func(s grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+				for {
+					if _, err := s.Recv(); err != nil { // taken for the end
+						return s.SendAndClose(&pb.StreamingInputCallResponse{})
+					}
+				}
+			},
+		}, serving(client))
+		cut := fault.Fault{Kind: fault.KindTruncate, AfterBytes: 40}
+		arm(client.Point("orders.serve"), cut, cut)
+		if n, err := download(service.StreamingOutputCall(t.Context(), ask(1))); n != 2 || status.Code(err) != codes.Unavailable {
+			t.Errorf("download: %d messages, %v", n, err)
+		}
+		up, err := service.StreamingInputCall(t.Context())
+		if _, err = upload(up, err, 10, 10, 10); status.Code(err) != codes.Unavailable {
+			t.Errorf("upload: %v", err)
+		}
+	})
+}
+
 func TestA33MalformedControlIsNoFault(t *testing.T) {
 	client := open(t, seatrial.WithFaults(fault.Caps{}))
 	service := link(t, &testService{}, serving(client))

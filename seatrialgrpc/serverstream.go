@@ -2,6 +2,7 @@ package seatrialgrpc
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/seatrial/seatrial"
 	"github.com/seatrial/seatrial/fault"
@@ -19,7 +20,11 @@ func StreamServerInterceptor(c *seatrial.Client, options ...Option) grpc.StreamS
 		r.err = r.strike(fault.Call{Operation: info.FullMethod, Messages: true}, func(ctx context.Context) error {
 			served := &serverStream{ServerStream: stream, ctx: ctx}
 			served.sent.Strike, served.received.Strike = r.hit, r.hit
-			return handler(srv, served)
+			err := handler(srv, served)
+			if lost := served.lost.Load(); lost != nil {
+				return *lost
+			}
+			return err
 		})
 		r.returned = true
 		return r.err
@@ -31,6 +36,7 @@ type serverStream struct {
 	grpc.ServerStream
 	ctx            context.Context
 	sent, received messages.Flow
+	lost           atomic.Pointer[error] // why the fault cut it short, if it did: the call ends with that
 }
 
 // Context gives the context with the span and the unit of work.
@@ -38,10 +44,8 @@ func (s *serverStream) Context() context.Context { return s.ctx }
 
 // SendMsg sends a message; see [grpc.ServerStream].
 func (s *serverStream) SendMsg(m any) error {
-	if s.sent.Strike != nil {
-		if err := s.sent.Pass(s.ctx, sizeOf(m)); err != nil {
-			return onTheWire(err)
-		}
+	if err := s.pass(&s.sent, m); err != nil {
+		return err
 	}
 	return s.ServerStream.SendMsg(m)
 }
@@ -49,10 +53,24 @@ func (s *serverStream) SendMsg(m any) error {
 // RecvMsg receives a message; see [grpc.ServerStream].
 func (s *serverStream) RecvMsg(m any) error {
 	err := s.ServerStream.RecvMsg(m)
-	if err == nil && s.received.Strike != nil {
-		if err = onTheWire(s.received.Pass(s.ctx, sizeOf(m))); err != nil {
+	if err == nil {
+		if err = s.pass(&s.received, m); err != nil {
 			forget(m)
 		}
 	}
 	return err
+}
+
+// pass lets a message pass as far as the fault does, if there is one.
+func (s *serverStream) pass(flow *messages.Flow, m any) error {
+	if flow.Strike == nil {
+		return nil
+	}
+	if err := onTheWire(flow.Pass(s.ctx, sizeOf(m))); err != nil {
+		s.lost.CompareAndSwap(nil, &err)
+	}
+	if lost := s.lost.Load(); lost != nil {
+		return *lost
+	}
+	return nil
 }

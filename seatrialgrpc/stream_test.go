@@ -94,6 +94,22 @@ func each(ctx context.Context, service pb.TestServiceClient, tell func(kind stri
 	tell("echo", n, err)
 }
 
+// A stream that was open for longer than a try may take ends as it ends: here with a proper answer.
+func TestTheTimeoutOfATryIsNotThatOfItsStream(t *testing.T) {
+	streaming(t, resilience.Policy{TryTimeout: time.Second, Breaker: &resilience.BreakerPolicy{ConsecutiveFailures: 1}}, &testService{
+		output: func(_ *pb.StreamingOutputCallRequest, s grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+			time.Sleep(time.Minute)
+			return status.Error(codes.NotFound, "no more")
+		},
+	}, func(t *testing.T, c *seatrial.Client, service pb.TestServiceClient) {
+		_, err := download(service.StreamingOutputCall(t.Context(), ask(1)))
+		synctest.Wait()
+		if state := c.Dependency("inventory").State(); status.Code(err) != codes.NotFound || state != resilience.Closed {
+			t.Errorf("%v, the breaker is %v", err, state)
+		}
+	})
+}
+
 func TestStreamsOfAllKinds(t *testing.T) {
 	option, spans := record()
 	streaming(t, resilience.Policy{Breaker: &resilience.BreakerPolicy{ConsecutiveFailures: 1}, Bulkhead: &resilience.BulkheadPolicy{MaxConcurrent: 1}}, &testService{},

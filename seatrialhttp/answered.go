@@ -80,6 +80,7 @@ func (a *answered) holds(span trace.Span) bool {
 func (a *answered) Read(p []byte) (int, error) {
 	n, err := a.body.Read(p)
 	if err != nil {
+		err = because(a.ctx, err)
 		a.finish()
 	}
 	return n, err

@@ -90,6 +90,14 @@ func unsent(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
+// because gives the cause where err only says that ctx was cancelled, as HTTP/2 does; ctx may be nil.
+func because(ctx context.Context, err error) error {
+	if err != context.Canceled || ctx == nil || ctx.Err() == nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
 // kindOf gives a short name of an error, of which there are few.
 func kindOf(err error) string {
 	var dns *net.DNSError

@@ -1,6 +1,7 @@
 package seatrialhttp
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -43,8 +44,10 @@ func (p *pointed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.late(w, inner, strike)
 	case by.Kind == fault.KindLostReply || by.Phase == fault.After:
 		p.lost(w, inner, strike)
-	default:
+	case by.Kind == fault.KindBandwidth || by.Kind == fault.KindTruncate || by.Kind == fault.KindCorrupt:
 		p.spoilt(w, inner, strike)
+	default:
+		p.next.ServeHTTP(w, inner)
 	}
 }
 
@@ -147,16 +150,26 @@ func (s *struck) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// withOptional gives an http.Flusher if the original is one. It is never an io.ReaderFrom, which
-// would go round the fault.
+// withOptional gives an http.Flusher if the original is one, and an http.Hijacker if it is both. It is
+// never an io.ReaderFrom, which would go round the fault.
 func (s *struck) withOptional() http.ResponseWriter {
-	if flush, ok := s.ResponseWriter.(http.Flusher); ok {
+	flush, flushes := s.ResponseWriter.(http.Flusher)
+	hijack, hijacks := s.ResponseWriter.(http.Hijacker)
+	switch {
+	case flushes && hijacks:
+		return struct {
+			*struck
+			http.Flusher
+			http.Hijacker
+		}{s, flushing{s, flush}, hijacking{s, hijack}}
+	case flushes:
 		return struct {
 			*struck
 			http.Flusher
 		}{s, flushing{s, flush}}
+	default:
+		return s
 	}
-	return s
 }
 
 type flushing struct {
@@ -165,6 +178,17 @@ type flushing struct {
 }
 
 func (f flushing) Flush() { f.s.before(); f.to.Flush() }
+
+// hijacking hands over a connection with which nothing more is done.
+type hijacking struct {
+	s  *struck
+	to http.Hijacker
+}
+
+func (h hijacking) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h.s.before()
+	return h.to.Hijack()
+}
 
 // aside is a ResponseWriter that puts the answer aside.
 type aside struct {
@@ -186,6 +210,7 @@ func (a *aside) WriteHeader(status int) {
 }
 
 func (a *aside) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK) // unless there was one
 	if a.over = a.over || a.body.Len()+len(p) > maxAside; !a.over {
 		return a.body.Write(p)
 	}

@@ -233,6 +233,39 @@ func TestTheHeadOfALateAnswerIsLate(t *testing.T) {
 	}
 }
 
+// A fault that does not concern the bytes of an answer leaves the handler its connection: an upgrade
+// must be late, not fail.
+func TestAHandlerUnderAFaultCanHijack(t *testing.T) {
+	for _, c := range []struct {
+		fault fault.Fault
+		from  bool // an io.ReaderFrom as well
+	}{
+		{fault.Fault{Kind: fault.KindLatency, Min: 1, Max: 1}, true},
+		{fault.Fault{Kind: fault.KindCancel, Min: time.Hour, Max: time.Hour}, true},
+		{fault.Fault{Kind: fault.KindLatency, Phase: fault.After, Min: 30 * time.Millisecond, Max: 30 * time.Millisecond}, false},
+		{fault.Fault{Kind: fault.KindBandwidth, BytesPerSecond: 1}, false},
+	} {
+		s := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+			if _, reads := w.(io.ReaderFrom); reads != c.from {
+				t.Errorf("%s %s: an io.ReaderFrom: %v", c.fault.Kind, c.fault.Phase, reads)
+			}
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nown")
+			_ = conn.Close()
+		})
+		arm(s.point, &c.fault)
+		began := time.Now()
+		status, body, _, err := s.get("/orders")
+		if status != 201 || body != "own" || err != nil || c.fault.Phase == fault.After && time.Since(began) < c.fault.Min {
+			t.Errorf("%s %s: %d %q, %v", c.fault.Kind, c.fault.Phase, status, body, err)
+		}
+	}
+}
+
 func TestARouteInsideAPoint(t *testing.T) {
 	client := open(t, seatrial.WithFaults(everything))
 	arm(client.Point("orders"), &fault.Fault{Kind: fault.KindLatency, Min: time.Millisecond, Max: time.Millisecond})
@@ -279,6 +312,19 @@ func TestTheAnswerIsNotLostWhenTheFaultIsCalledOff(t *testing.T) {
 		if kept := size <= maxAside; status != 201 || h.Get("Own") != "header" || kept != (err == nil && len(body) == size) {
 			t.Errorf("%d bytes: status %d, %v, %d bytes, error %v", size, status, h, len(body), err)
 		}
+	}
+}
+
+func TestAnAnswerThatWasNotLostHasTheStatusThatItBeganWith(t *testing.T) {
+	var s *service
+	s = serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+		s.point.Off()
+		_, _ = io.WriteString(w, "done")
+		w.WriteHeader(500) // too late
+	})
+	arm(s.point, &fault.Fault{Kind: fault.KindLostReply})
+	if status, body, _, err := s.get("/orders"); status != 200 || body != "done" || err != nil {
+		t.Errorf("%d %q, %v", status, body, err)
 	}
 }
 

@@ -132,6 +132,13 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.response, nil
 }
 
+// CloseIdleConnections is for [http.Client.CloseIdleConnections].
+func (t *transport) CloseIdleConnections() {
+	if base, ok := t.config.base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
 // fallback gives what answers instead of the dependency; nil if nothing does.
 func (x *exchange) fallback() func(context.Context, error) (*answered, error) {
 	instead := x.transport.config.fallback

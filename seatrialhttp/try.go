@@ -162,7 +162,7 @@ func (x *exchange) send(ctx context.Context, strike *fault.Strike) (a *answered,
 	answer, err := x.transport.config.base.RoundTrip(r)
 	noteMarks(ctx, answer, err)
 	if err != nil {
-		return nil, err
+		return nil, because(lasting, err)
 	}
 	got := receive(lasting, answer, cancel)
 	if !stop() { // given up while the answer came

@@ -213,7 +213,16 @@ func (c *conn) Read(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return n, c.why(err)
+	return n, c.cut(f, err)
+}
+
+// cut is why, and closes a connection whose bytes were cut short: what comes after the gap must not pass
+// for what was lost, not even when the fault is over.
+func (c *conn) cut(f *fate, err error) error {
+	if _, injected := err.(*fault.Error); injected && f.strike.Injection().Kind == fault.KindTruncate {
+		return c.fail(err, false)
+	}
+	return c.why(err)
 }
 
 // why gives the fault's error where it broke the connection.
@@ -352,7 +361,7 @@ func (c *conn) send(f *fate, b []byte) (int, error) {
 	i := f.strike.Injection()
 	if i.Kind != fault.KindLatency {
 		n, err := f.out.Write(b)
-		return n, c.why(err)
+		return n, c.cut(f, err)
 	}
 	if i.Phase == fault.Before {
 		if err := f.strike.Hold(&c.writes, i.Delay); err != nil {

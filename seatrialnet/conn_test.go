@@ -156,6 +156,32 @@ func TestABrokenConnectionStaysBroken(t *testing.T) {
 	})
 }
 
+// What comes after a gap never passes for what was lost.
+func TestAConnectionThatWasCutShortStaysSo(t *testing.T) {
+	for _, way := range []string{"read", "written"} {
+		for _, again := range []string{"off", "armed anew"} {
+			synctest.Test(t, func(t *testing.T) {
+				p := armed(fault.Fault{Kind: fault.KindTruncate, AfterBytes: 4})
+				ours, theirs := pair(t, p)
+				use := func() error { _, err := ours.Write([]byte("0123456")); return err }
+				if way == "read" {
+					use = func() error { _, err := io.ReadFull(ours, make([]byte, 7)); return err }
+					go func() { _, _ = theirs.Write(make([]byte, 1000)) }()
+				} else {
+					go func() { _, _ = io.Copy(io.Discard, theirs) }()
+				}
+				first := use()
+				if p.Off(); again == "armed anew" {
+					arm(p, fault.Fault{Kind: fault.KindTruncate, AfterBytes: 100})
+				}
+				if second := use(); !errors.Is(first, io.ErrUnexpectedEOF) || second != first {
+					t.Errorf("%s, %s: %v, then %v", way, again, first, second)
+				}
+			})
+		}
+	}
+}
+
 // What has lost its reply can still be written to.
 func TestALostReplyIsOfWhatWasWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

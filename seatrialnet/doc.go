@@ -28,7 +28,8 @@
 //   - latency: the dial and each read and write is late; a read when there is something to read. With
 //     phase instead it fails with a timeout and nothing is read or written.
 //   - cancel: the dial is cancelled, or the open connection closed, after the delay.
-//   - bandwidth, truncate, corrupt: on what is read and what is written, each way on its own.
+//   - bandwidth, truncate, corrupt: on what is read and what is written, each way on its own. Where
+//     bytes are cut short the connection is closed.
 //   - panic: the dial, or the next read or write, panics; only where the caps list it.
 //
 // Deadlines and Close work while a fault holds an operation up. Errors are or wrap a [*fault.Error].

@@ -205,6 +205,25 @@ func TestRowsEndEarly(t *testing.T) {
 	}
 }
 
+// A cancellation is of the operation. Once there are rows it does nothing any more, and does not count as
+// a hit.
+func TestNoCancellationOnceThereAreRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		db, inject := warm(t, f, resilience.Policy{})
+		p := inject(fault.Fault{Kind: fault.KindCancel, Min: time.Second, Max: time.Second})
+		rows, err := db.QueryContext(t.Context(), "SELECT")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		time.Sleep(2 * time.Second)
+		if !rows.Next() || p.Injected() != 0 || p.Active() != 0 {
+			t.Errorf("%v, %d hit, %d under a fault", rows.Err(), p.Injected(), p.Active())
+		}
+	})
+}
+
 func TestC2KillCutsSlowRowsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}

@@ -105,11 +105,14 @@ func (s *source) strike(ctx context.Context, op *operation, c *conn, do func(con
 	if err == nil {
 		err = strike.After(ctx, do(ctx))
 	}
-	if kept = err == nil && op.keep != nil; kept {
+	if kept = err == nil && op.keep != nil && strikesRows(strike.Injection().Kind); kept {
 		op.keep(strike)
 	}
 	return c.breaks(strike.Injection(), op, err)
 }
+
+// strikesRows tells whether there is more to the fault once the driver has returned.
+func strikesRows(k fault.Kind) bool { return k == fault.KindBandwidth || k == fault.KindTruncate }
 
 // breaks makes of err, which an injected fault may have caused, what a lost connection gives.
 func (c *conn) breaks(i fault.Injection, op *operation, err error) error {
