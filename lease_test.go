@@ -149,12 +149,25 @@ func (c *cutConn) Close() error {
 // S1: with the control plane killed, stopped or cut off, every fault ends within the lease and a
 // second, by real clocks, over real connections, in every client and at every point: what is held up
 // is let go, and nothing more is injected. With SEATRIAL_TEST_REQUIRE=all under the lease of 30 s,
-// else under one of 3 s.
+// else under one of 3 s, or a longer one if the machine is too busy to renew that.
 func TestS1FaultsEndWithoutTheControlPlane(t *testing.T) {
 	lease, every := 3*time.Second, 500*time.Millisecond
 	if os.Getenv("SEATRIAL_TEST_REQUIRE") == "all" {
 		lease, every = fault.MaxLease, 5*time.Second
 	}
+	for renewed := false; !renewed; lease, every = 2*lease, 2*every {
+		t.Run(lease.String(), func(t *testing.T) {
+			early := loseControlPlanes(t, lease, every)
+			if renewed = early == 0 || 2*lease > fault.MaxLease; early > 0 && renewed {
+				t.Errorf("%d faults ended before the loss", early)
+			}
+		})
+	}
+}
+
+// loseControlPlanes gives how many faults ended before the control planes were lost; if there are
+// any, it does not look at the others.
+func loseControlPlanes(t *testing.T, lease, every time.Duration) (early int64) {
 	clients, points := 100, 10
 	if testing.Short() {
 		clients = 10
@@ -173,24 +186,46 @@ func TestS1FaultsEndWithoutTheControlPlane(t *testing.T) {
 			t.Fatal(err)
 		}
 		held[name].lost.Store(int64(time.Since(held[name].began)))
+		early += held[name].early.Load()
 	}
+	if early > 0 {
+		return early
+	}
+	overdue := watchOverdue(t)
 	for name, h := range held {
 		h.wait(lease + time.Minute)
-		t.Logf("%s: %d of %d faults ended; %d before the loss, %d later than %v after it", name, h.ends.Load(), clients*points, h.early.Load(), h.late.Load(), lease+time.Second)
-		if h.ends.Load() != int64(clients*points) || h.early.Load()+h.late.Load() > 0 {
+		last, bound := time.Duration(h.last.Load()), lease+time.Second+time.Duration(overdue.Load())
+		t.Logf("%s: %d of %d faults ended, the last %v after the loss; bound %v", name, h.ends.Load(), clients*points, last, bound)
+		if h.ends.Load() != int64(clients*points) || last > bound {
 			t.Fail()
 		}
 	}
+	return 0
+}
+
+// watchOverdue adds up from now on for how long the machine had no time for this process.
+func watchOverdue(t *testing.T) *atomic.Int64 {
+	var sum atomic.Int64
+	go func() {
+		const nap, usual = 10 * time.Millisecond, 20 * time.Millisecond
+		for t.Context().Err() == nil {
+			began := time.Now()
+			time.Sleep(nap)
+			sum.Add(int64(max(time.Since(began)-usual, 0)))
+		}
+	}()
+	return &sum
 }
 
 // held are calls that are held up at the points of clients of one control plane.
 type held struct {
-	process           *os.Process
-	network           *network
-	began             time.Time
-	lost              atomic.Int64 // when the control plane was lost, after began; 0: not yet
-	calls             sync.WaitGroup
-	ends, early, late atomic.Int64
+	process     *os.Process
+	network     *network
+	began       time.Time
+	lost        atomic.Int64 // when the control plane was lost, after began; 0: not yet
+	calls       sync.WaitGroup
+	ends, early atomic.Int64
+	last        atomic.Int64 // how long after the loss the last fault ended
 }
 
 func hold(t *testing.T, lease, every time.Duration, clients, points int) *held {
@@ -204,7 +239,7 @@ func hold(t *testing.T, lease, every time.Duration, clients, points int) *held {
 		c := openFor(t, server, h.network, lease)
 		for i := range points {
 			ctx := WithContext(t.Context(), NewContext(userIn(t, base, fmt.Sprint("f-", i), treatment)))
-			h.calls.Go(func() { h.call(ctx, c.Dependency(fmt.Sprint("point-", i)), lease+time.Second) })
+			h.calls.Go(func() { h.call(ctx, c.Dependency(fmt.Sprint("point-", i))) })
 		}
 		pause(t.Context(), every/time.Duration(clients)) // so that bookmarks come at all times
 	}
@@ -212,18 +247,20 @@ func hold(t *testing.T, lease, every time.Duration, clients, points int) *held {
 }
 
 // call calls until a call passes untouched.
-func (h *held) call(ctx context.Context, d *Dependency, bound time.Duration) {
+func (h *held) call(ctx context.Context, d *Dependency) {
 	for passed := false; !passed; {
 		hits := d.Point().Injected()
 		_ = d.Do(ctx, succeed)
 		passed = d.Point().Injected() == hits
 	}
-	h.ends.Add(1)
-	switch at := h.lost.Load(); {
-	case at == 0:
+	defer h.ends.Add(1)
+	at := h.lost.Load()
+	if at == 0 {
 		h.early.Add(1)
-	case time.Since(h.began)-time.Duration(at) > bound:
-		h.late.Add(1)
+		return
+	}
+	after := int64(time.Since(h.began)) - at
+	for last := h.last.Load(); after > last && !h.last.CompareAndSwap(last, after); last = h.last.Load() {
 	}
 }
 

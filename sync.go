@@ -236,11 +236,11 @@ func (f *follower) resync(ctx context.Context, why string) {
 	f.resyncs++
 	f.client.config.logger.Debug("seatrial: getting a full snapshot", "why", why)
 	set, fresh, err := f.client.fetch(ctx, false)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil: // the end of the stream, or of the client, tells why
+	case err != nil:
 		f.client.troubled(err)
-		return
-	}
-	if fresh {
+	case fresh:
 		f.settled(f.client.install(set))
 	}
 }

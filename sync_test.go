@@ -446,3 +446,18 @@ func TestOpenWithAnotherDefaultTransport(t *testing.T) {
 	}
 	_ = c.Close(t.Context())
 }
+
+// A snapshot that is under way when the client is closed is no trouble that anybody should hear of.
+func TestCloseDuringASnapshotIsNoTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane(t, valueAt(1))
+		p.slow = 20 * time.Second
+		c := p.open()
+		p.change(valueAt(2))
+		time.Sleep(7 * time.Second) // the next bookmark has told
+		if err := c.Close(t.Context()); err != nil || c.Status().Error != nil {
+			t.Errorf("%v; status %+v", err, c.Status())
+		}
+		time.Sleep(p.slow)
+	})
+}
