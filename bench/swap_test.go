@@ -60,7 +60,7 @@ func (s *swapper) next(tb testing.TB) (e string, on bool) {
 // swap sends an event and waits until it is in force.
 func (s *swapper) swap(tb testing.TB, e string, on bool) {
 	s.plane.events <- e
-	for end := time.Now().Add(10 * time.Second); s.static.Get(context.Background()) != on; time.Sleep(20 * time.Microsecond) {
+	for end := time.Now().Add(time.Minute); s.static.Get(context.Background()) != on; time.Sleep(20 * time.Microsecond) {
 		if time.Now().After(end) {
 			tb.Error("a change did not come into force")
 			return

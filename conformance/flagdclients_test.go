@@ -175,7 +175,7 @@ func hearOfChanges(t *testing.T, n *node) {
 				}
 				put(variant)
 				started := time.Now()
-				change := n.must(t, map[string]any{"await": "change", "ms": 5_000})
+				change := n.must(t, map[string]any{"await": "change", "ms": 60_000})
 				if how != "web" && !slices.Equal(change.FlagsChanged, []string{"search"}) { // its client does not say which
 					t.Errorf("changed are %v", change.FlagsChanged)
 				}

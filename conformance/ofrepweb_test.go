@@ -35,7 +35,7 @@ func startPlane(t *testing.T) *plane {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := server.Close(ctx); err != nil {
 			t.Error(err)
@@ -234,9 +234,9 @@ func TestOFREPWebProviderHearsOfChanges(t *testing.T) {
 			}
 			put(variant)
 			started := time.Now()
-			change := web.must(t, map[string]any{"await": "change", "ms": 10_000})
+			change := web.must(t, map[string]any{"await": "change", "ms": 60_000})
 			for !slices.Contains(change.FlagsChanged, "search") { // of the segment
-				change = web.must(t, map[string]any{"await": "change", "ms": 10_000})
+				change = web.must(t, map[string]any{"await": "change", "ms": 60_000})
 			}
 			if got := web.must(t, map[string]any{"flag": "search", "type": "boolean", "default": false}); got.Variant != variant {
 				t.Errorf("%s: %s after %s, want %s", name, got.Variant, time.Since(started), variant)

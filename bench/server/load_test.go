@@ -144,7 +144,7 @@ func askUntil(address, path string, i int, end time.Time) (took []time.Duration,
 	}
 	defer c.conn.Close()
 	requests := bodies()
-	for last := time.Now(); last.Before(end); i += connections {
+	for last := time.Now(); len(took) == 0 || last.Before(end); i += connections {
 		length, err := c.send(requests[i%len(requests)])
 		if err == nil {
 			_, err = c.in.Discard(length)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -184,15 +185,19 @@ func load(tb testing.TB, link *url.URL, batch api.Batch) {
 // perBatch is how many flags one change holds.
 const perBatch = 500
 
-// freeAddress gives an address that nobody listens on.
+// freeAddress gives an address that nobody listens on, with a port below those that systems give to
+// whoever asks for any.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for range 1_000 {
+		address := fmt.Sprint("127.0.0.1:", 25_000+rand.IntN(5_000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	tb.Fatal("no port is free")
+	return ""
 }
 
 // rollouts are n flags, each for a group and 5 % of all others.

@@ -117,7 +117,7 @@ func TestTrivial(t *testing.T) {
 func TestLoad(t *testing.T) {
 	p := startTrivial(t, 100, 100)
 	r := p.run(t, singlePath, 200*time.Millisecond)
-	if r.rate < 100 || r.p50 <= 0 || r.p99 < r.p50 {
+	if r.rate <= 0 || r.p50 <= 0 || r.p99 < r.p50 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -239,7 +239,7 @@ func restart(tb testing.TB, data string, batch api.Batch) (*process, time.Durati
 			}
 			return p, took
 		}
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > time.Minute {
 			tb.Fatal("the server does not answer: ", err)
 		}
 		time.Sleep(200 * time.Microsecond)

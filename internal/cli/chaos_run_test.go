@@ -234,7 +234,23 @@ func TestS4AnInterruptedGameDayAbortsItsExperiment(t *testing.T) {
 		t.Errorf("%v\n%s", err, text)
 	}
 
-	p, url = newDayPlane(t)
+	// On a slow machine a deadline may be over before the experiment has started: then a longer one.
+	for deadline := 100 * time.Millisecond; ; deadline *= 10 {
+		p, err := overdue(t, deadline)
+		if len(p.started) == 0 && deadline < time.Minute {
+			continue
+		}
+		if exitCode(err) != exitTimeout || len(p.aborted) != 1 || !strings.Contains(p.aborted[0], fmt.Sprintf("deadline of %s is over", trial.Duration(deadline))) {
+			t.Errorf("%v (%d), aborted %v", err, exitCode(err), p.aborted)
+		}
+		break
+	}
+}
+
+// overdue holds a game day whose one experiment never ends.
+func overdue(t *testing.T, deadline time.Duration) (*dayPlane, error) {
+	t.Helper()
+	p, url := newDayPlane(t)
 	var out bytes.Buffer
 	a := quietApp(&out)
 	path := filepath.Join(t.TempDir(), "day.yaml")
@@ -249,8 +265,6 @@ func TestS4AnInterruptedGameDayAbortsItsExperiment(t *testing.T) {
 	if d.plan, d.experiments, err = a.readDay(path); err != nil {
 		t.Fatal(err)
 	}
-	d.plan.Deadline = 100 * time.Millisecond
-	if err := d.run(t.Context()); exitCode(err) != exitTimeout || len(p.aborted) != 1 || !strings.Contains(p.aborted[0], "deadline of 100ms is over") {
-		t.Errorf("%v (%d), aborted %v", err, exitCode(err), p.aborted)
-	}
+	d.plan.Deadline = deadline
+	return p, d.run(t.Context())
 }

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,19 +81,28 @@ func startServer(env *testscript.Env) error {
 	return nil
 }
 
-// freePort NAME sets a variable to a port that nobody listens on.
+// lastPort is the one that was given out last. Ports of this range are below those that systems give
+// to whoever asks for any.
+var lastPort atomic.Int32
+
+func init() { lastPort.Store(20_000 + rand.Int32N(5_000)) }
+
+// freePort NAME sets a variable to a port that nobody listens on, and that nobody else is given.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	ts.Check(err)
-	ts.Check(ln.Close())
-	ts.Setenv(args[0], port)
+	for range 1_000 {
+		port := fmt.Sprint(lastPort.Add(1))
+		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			ts.Check(ln.Close())
+			ts.Setenv(args[0], port)
+			return
+		}
+	}
+	ts.Fatalf("no port is free")
 }
 
 // waitReady URL waits until a server that was started in the background answers.
 func waitReady(ts *testscript.TestScript, _ bool, args []string) {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		resp, err := http.Get(args[0] + "/readyz")
 		if err == nil {
@@ -142,7 +153,7 @@ func reportPoints(ts *testscript.TestScript, _ bool, names []string) {
 func waitStarted(ts *testscript.TestScript, _ bool, args []string) {
 	c, err := api.New(ts.Getenv("SEATRIAL_SERVER"), ts.Getenv("SEATRIAL_TOKEN"))
 	ts.Check(err)
-	for range 3000 {
+	for range 6000 {
 		if t, err := c.Trial(context.Background(), args[0]); err == nil && !t.State.Ended() {
 			return
 		}
@@ -184,7 +195,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 
 // found FILE waits for a file that a program in the background makes.
 func found(ts *testscript.TestScript, _ bool, args []string) {
-	for range 1000 {
+	for range 6000 {
 		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return
 		}

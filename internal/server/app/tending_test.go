@@ -37,23 +37,23 @@ func TestEvaluationsAreNoted(t *testing.T) {
 
 // Schedules are carried out by a running server.
 func TestSchedulesAreCarriedOut(t *testing.T) {
-	s := start(t, local(sqlite.Memory))
-	c := connect(t, s, adminToken)
-	c.want(201, "POST", "/api/v1/flags", searchFlag)
-	at := time.Now().Add(300 * time.Millisecond).UTC().Format(time.RFC3339Nano)
-	c.want(201, "POST", "/api/v1/schedules", `{"flag":"search","at":"`+at+`","patch":{"defaultVariant":"on"}}`)
-	service := s.environments.first.service
-	for {
-		if f, err := service.GetFlag("search"); err == nil && f.DefaultVariant == "on" {
-			break
+	inMemory(t, nil, func(t *testing.T, s *Server, web *http.Client) {
+		c := connect(t, s, adminToken)
+		c.http = web
+		c.want(201, "POST", "/api/v1/flags", searchFlag)
+		at := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+		c.want(201, "POST", "/api/v1/schedules", `{"flag":"search","at":"`+at+`","patch":{"defaultVariant":"on"}}`)
+		service := s.environments.first.service
+		for _, want := range []string{"off", "on"} {
+			time.Sleep(40 * time.Minute)
+			if f, err := service.GetFlag("search"); err != nil || f.DefaultVariant != want {
+				t.Errorf("the default variant is %q, want %q (%v)", f.DefaultVariant, want, err)
+			}
 		}
-		if _, err := service.WaitSnapshot(t.Context(), service.Head()); err != nil {
-			t.Fatal(err)
+		if list, _ := service.ListSchedules(control.ScheduleFilter{State: control.ScheduleDone}, control.Page{}); len(list) != 1 {
+			t.Errorf("%d schedules are done", len(list))
 		}
-	}
-	if list, _ := service.ListSchedules(control.ScheduleFilter{State: control.ScheduleDone}, control.Page{}); len(list) != 1 {
-		t.Errorf("%d schedules are done", len(list))
-	}
+	})
 }
 
 // A member list that was uploaded decides for stock clients, too.

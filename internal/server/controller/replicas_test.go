@@ -29,7 +29,7 @@ func TestReplicasInAnyOrder(t *testing.T) {
 		few, many int
 	}{
 		{"memory", func(*testing.T) storetest.Store { return storetest.NewMemory() }, 300, 2_000},
-		{"one file", func(t *testing.T) storetest.Store { return openFile(t) }, 15, 60},
+		{"one file", func(t *testing.T) storetest.Store { return openFile(t) }, 25, 60},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := c.few

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -57,12 +58,13 @@ func realPrometheus(t *testing.T, target string) (at string, stop func()) {
 	case testing.Short() && !must:
 		t.Skip("scrapes for some seconds")
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	_ = free.Close()
+	// Its port is below those that systems give to whoever asks for any.
+	var address string
+	await(t, "a free port", func() bool {
+		address = fmt.Sprint("127.0.0.1:", 15_000+rand.IntN(5_000))
+		free, err := net.Listen("tcp", address)
+		return err == nil && free.Close() == nil
+	})
 	dir := t.TempDir()
 	config := fmt.Sprintf("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs: [{job_name: shop, static_configs: [{targets: [%q]}]}]\n", target)
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
@@ -97,7 +99,7 @@ func realPrometheus(t *testing.T, target string) (at string, stop func()) {
 // await waits for something in another process.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited too long for %s", what)
 		}
@@ -134,7 +136,7 @@ func TestRealPrometheus(t *testing.T) {
 	web := httptest.NewServer(target)
 	t.Cleanup(web.Close)
 	at, stop := realPrometheus(t, strings.TrimPrefix(web.URL, "http://"))
-	s, err := New(Config{URL: at, Lag: 1500 * time.Millisecond, Align: 200 * time.Millisecond, Timeout: 5 * time.Second})
+	s, err := New(Config{URL: at, Lag: 4 * time.Second, Align: 200 * time.Millisecond, Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
