@@ -3,6 +3,7 @@ package seatrial
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/seatrial/seatrial/internal/core/eval"
 	"go.opentelemetry.io/otel/baggage"
@@ -210,16 +211,22 @@ func (c *Client) meet(ctx context.Context, where *scope, at *snapshot, x *experi
 	}
 }
 
-// mark notes that the caller is to be told that its unit of work has met the experiment. False if
-// that is noted already, or nobody can be told.
-func (c *Client) mark(where *scope, x *experiment, p part) bool {
-	w := where.workOf(c)
-	if w == nil {
-		return false
+// mark notes that the caller is to be told that its unit of work has met the experiment: by all units
+// of work that are open for the same call. False if that is noted already, or nobody can be told.
+func (c *Client) mark(where *scope, x *experiment, p part) (news bool) {
+	for w := where.workOf(c); w != nil; w = w.outer() {
+		news = w.mark(x, p) || news
 	}
+	return news
+}
+
+func (w *Work) mark(x *experiment, p part) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.experiments()
+	if !strings.Contains(known.decisions(w), p.entry) { // it is not for this one that the caller decided
+		return false
+	}
 	if len(known.met) >= maxMet || slices.ContainsFunc(known.met, func(m met) bool { return m.id == x.signer.id }) {
 		return false
 	}

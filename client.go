@@ -35,7 +35,8 @@ type Client struct {
 	changed    chan struct{} // closed and replaced by announce
 
 	dependencies    sync.Map // name → *Dependency
-	dependencyCount atomic.Int32
+	adding          sync.Mutex
+	dependencyCount int          // guarded by adding
 	lease           *fault.Lease // of all faults; nil if they are not allowed
 	renewed         atomic.Bool  // the control plane has renewed the lease, at least once
 	stops           stops

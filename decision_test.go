@@ -351,6 +351,16 @@ func TestMarksComeBackToWhoDecided(t *testing.T) {
 		if got := marks(decidedBy(c, out)); got != "c"+id {
 			t.Errorf("control: %q", got)
 		}
+		outer, v := c.Begin(decidedBy(c, in))
+		defer v.End(nil)
+		if inner := marks(outer); inner != "t"+id+"!" || Marks(outer) != inner {
+			t.Errorf("in a unit of work within: %q, and around it %q", inner, Marks(outer))
+		}
+		edge, e := c.Begin(in)
+		defer e.End(nil)
+		if _ = marks(baggage.ContextWithBaggage(edge, baggage.FromContext(outer))); Marks(edge) != "" {
+			t.Errorf("around one that was asked: %q, but nobody asked", Marks(edge))
+		}
 		ctx, w := p.open().Begin(decidedBy(c, in)) // the middle
 		defer w.End(nil)
 		NoteMarks(ctx, "t"+id)

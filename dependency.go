@@ -57,18 +57,23 @@ func (c *Client) Dependency(name string) *Dependency {
 	if found, ok := c.dependencies.Load(name); ok {
 		return found.(*Dependency)
 	}
+	return c.addDependency(name)
+}
+
+func (c *Client) addDependency(name string) *Dependency {
+	c.adding.Lock()
+	defer c.adding.Unlock()
+	if found, ok := c.dependencies.Load(name); ok {
+		return found.(*Dependency)
+	}
 	d := &Dependency{name: name, client: c, code: c.config.policies[name], point: c.faultPoints.point(name)}
 	d.shield.Store(&shield{main: d.newExecutor(d.code)})
-	if c.dependencyCount.Add(1) > maxDependencies {
-		c.dependencyCount.Add(-1)
+	if c.dependencyCount >= maxDependencies {
 		return d
 	}
 	d.refresh() // before anybody else can call under it
-	found, loaded := c.dependencies.LoadOrStore(name, d)
-	if loaded {
-		c.dependencyCount.Add(-1)
-		return found.(*Dependency)
-	}
+	c.dependencies.Store(name, d)
+	c.dependencyCount++
 	d.refresh() // if a snapshot came in between, it did not find d
 	return d
 }

@@ -494,6 +494,24 @@ func TestS11FaultsOfATraceCanBeReplayed(t *testing.T) {
 	})
 }
 
+// The last dependency that there is room for is one, however many ask for it at a time.
+func TestTheLastDependencyIsOne(t *testing.T) {
+	for range 100 {
+		c := offline(t, setAt(1))
+		c.dependencyCount = maxDependencies - 1
+		got := make(chan *Dependency, 8)
+		for range cap(got) {
+			go func() { got <- c.Dependency("last") }()
+		}
+		first := <-got
+		for range cap(got) - 1 {
+			if d := <-got; d != first {
+				t.Fatal("two dependencies of one name")
+			}
+		}
+	}
+}
+
 func TestDependencies(t *testing.T) {
 	c := offline(t, setAt(1), WithPolicy("payment", resilience.Policy{Timeout: time.Second}))
 	d := c.Dependency("payment")
