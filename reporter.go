@@ -39,6 +39,7 @@ type reporter struct {
 	seen    seenReports
 	told    tellings
 	dropped int
+	refusal error         // why the last one was refused
 	lost    error         // what close could not send
 	changed chan struct{} // closed and replaced with each change of the above
 }
@@ -132,15 +133,30 @@ func (r *reporter) enqueue(what *report) {
 	r.announce()
 }
 
-// flushAll flushes, as soon as there is room, and returns when all is sent or ctx ends.
+// flushAll flushes, as soon as there is room, and returns when all is sent or ctx ends. What was refused
+// meanwhile is an error too.
 func (c *Client) flushAll(ctx context.Context) error {
 	r := c.reports
+	_, before := r.counts()
 	for !c.flush(true) {
 		if err := r.await(ctx, func() bool { return len(r.queue) < maxQueued }); err != nil {
 			return err
 		}
 	}
-	return r.await(ctx, func() bool { return len(r.queue) == 0 })
+	if err := r.await(ctx, func() bool { return len(r.queue) == 0 }); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refusedSince(before)
+}
+
+// refusedSince tells of reports that were refused since so many were dropped. r.mu is held.
+func (r *reporter) refusedSince(before int) error {
+	if r.dropped == before {
+		return nil
+	}
+	return fmt.Errorf("%d reports of outcomes were refused and are lost: %w", r.dropped-before, r.refusal)
 }
 
 func compress(data []byte) []byte {
@@ -220,22 +236,22 @@ func (r *reporter) deliver(body []byte) error {
 			refusals++
 		}
 		if !again.worthIt || refusals >= maxRefusals {
-			r.remove(err != nil)
+			r.remove(err)
 			return err
 		}
 		pause(r.sending, max(again.after, backoff(attempt)))
 	}
 }
 
-// remove takes the first flush out of the queue.
-func (r *reporter) remove(lost bool) {
+// remove takes the first flush out of the queue; refusal says why it is lost, if it is.
+func (r *reporter) remove(refusal error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.queue) == 0 { // close has counted it
 		return
 	}
-	if r.queue = r.queue[1:]; lost {
-		r.dropped++
+	if r.queue = r.queue[1:]; refusal != nil {
+		r.dropped, r.refusal = r.dropped+1, refusal
 	}
 	r.announce()
 }
@@ -287,16 +303,14 @@ func judge(res *http.Response) (retrial, error) {
 // close flushes, waits within ctx until all is sent, and ends run. The error says how much is
 // lost.
 func (r *reporter) close(ctx context.Context) error {
+	_, before := r.counts()
 	err := r.client.flushAll(ctx)
 	r.abandon()
-	if err == nil {
-		return nil
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	lost := len(r.queue)
-	if lost == 0 {
-		return nil
+	if err == nil || lost == 0 {
+		return r.refusedSince(before)
 	}
 	r.queue, r.dropped = nil, r.dropped+lost
 	r.lost = fmt.Errorf("%d reports of outcomes could not be sent and are lost: %w", lost, err)
