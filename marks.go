@@ -14,10 +14,10 @@ const MarksHeader = "Seatrial-Marks"
 
 // Marks gives what the answer of the unit of work in ctx should tell its caller: the chaos
 // experiments that it has met so far, itself or in units of work within it for the same call, and
-// which of them hit it; "-" if it has met none. It is empty
-// while no experiment runs, and if the caller did not send a decision of [Client.Carry], so that
-// strangers at the edge learn nothing. Adapters send it in [MarksHeader] when the head of the answer
-// is written, or with its end; [Client.Handler] does so itself.
+// which of them hit it; "-" if it has met none. It is empty while no experiment runs, and if the
+// caller did not send a decision of [Client.Carry], so that strangers at the edge learn nothing.
+// Adapters send it in [MarksHeader] when the head of the answer is written, or with its end;
+// [Client.Handler] does so itself.
 func Marks(ctx context.Context) string {
 	where := scopeOf(ctx)
 	if where == nil {
