@@ -227,8 +227,8 @@ func (c *Client) announce() {
 }
 
 // Flush sends the outcomes of all units of work that have ended, and returns when the control
-// plane has them or ctx ends. What the control plane refused is lost, and an error. Processes that live for seconds call it; others need not, since the
-// client flushes by itself.
+// plane has them or ctx ends. What the control plane refused is lost, and an error. Processes that
+// live for seconds call it; others need not, since the client flushes by itself.
 func (c *Client) Flush(ctx context.Context) error {
 	if c == nil || c.reports == nil || c.closed.Load() {
 		return nil
@@ -243,9 +243,9 @@ func (c *Client) Flush(ctx context.Context) error {
 }
 
 // Close sends what was recorded and ends all that runs in the background, within ctx; what could
-// not be sent by then, or was refused, is lost and told in the error. Evaluations go on working with the last
-// snapshot; outcomes are no longer recorded, and no fault is injected any more. Closing again
-// does nothing. A nil ctx means 5 s.
+// not be sent by then, or was refused, is lost and told in the error. Evaluations go on working with
+// the last snapshot; outcomes are no longer recorded, and no fault is injected any more. Closing
+// again does nothing. A nil ctx means 5 s.
 func (c *Client) Close(ctx context.Context) error {
 	if c == nil || !c.closed.CompareAndSwap(false, true) {
 		return nil

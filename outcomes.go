@@ -184,28 +184,28 @@ func (o *outcomes) seriesOf(s *snapshot, ref *eval.TrialRef) *series {
 func (o *outcomes) findSeries(s *snapshot, ref *eval.TrialRef) *series {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s.set.History != o.history { // just replaced: what it decides counts for nobody
-		return newSeries(s, ref, newTally(ref.Version, nil))
-	}
-	if found := o.series[ref.Version]; found != nil {
+	current := s.set.History == o.history
+	if found := o.series[ref.Version]; current && found != nil {
 		return found
+	}
+	allocated := s.allocated(ref)
+	if !current { // just replaced: what it decides counts for nobody
+		return newSeries(s, ref, allocated, newTally(ref.Version, nil))
 	}
 	attempt := attemptOf(ref.Version)
 	t := o.trials[attempt]
 	if t == nil {
 		// An evaluation in a snapshot that was just replaced may come first.
-		allocated := s.allocated(ref)
 		t = newTally(cmp.Or(o.live[attempt], ref.Version), allocated.Events)
 		t.fault = allocated.Fault
 		o.trials[attempt] = t
 	}
-	found := newSeries(s, ref, t)
+	found := newSeries(s, ref, allocated, t)
 	o.series[ref.Version] = found
 	return found
 }
 
-func newSeries(s *snapshot, ref *eval.TrialRef, t *tally) *series {
-	allocated := s.allocated(ref)
+func newSeries(s *snapshot, ref *eval.TrialRef, allocated *flag.Allocation, t *tally) *series {
 	made := &series{ref: *ref, attempt: attemptOf(ref.Version), tally: t, lastUsed: time.Now()}
 	made.variants = [arms]string{treatment: allocated.Treatment, control: allocated.Control}
 	for a := range arms {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/cli/api"
 	"github.com/seatrial/seatrial/internal/core/flag"
+	"github.com/seatrial/seatrial/internal/freeport"
 )
 
 // process is a server under measurement.
@@ -185,19 +184,14 @@ func load(tb testing.TB, link *url.URL, batch api.Batch) {
 // perBatch is how many flags one change holds.
 const perBatch = 500
 
-// freeAddress gives an address that nobody listens on, with a port below those that systems give to
-// whoever asks for any.
+// freeAddress gives an address that nobody listens on.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	for range 1_000 {
-		address := fmt.Sprint("127.0.0.1:", 25_000+rand.IntN(5_000))
-		if l, err := net.Listen("tcp", address); err == nil {
-			_ = l.Close()
-			return address
-		}
+	address, err := freeport.Address()
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("no port is free")
-	return ""
+	return address
 }
 
 // rollouts are n flags, each for a group and 5 % of all others.

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -18,11 +17,11 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/seatrial/seatrial/internal/cli/api"
+	"github.com/seatrial/seatrial/internal/freeport"
 	server "github.com/seatrial/seatrial/internal/server/app"
 	"github.com/seatrial/seatrial/internal/server/control"
 	"github.com/seatrial/seatrial/internal/server/store/sqlite"
@@ -81,23 +80,13 @@ func startServer(env *testscript.Env) error {
 	return nil
 }
 
-// lastPort is the one that was given out last. Ports of this range are below those that systems give
-// to whoever asks for any.
-var lastPort atomic.Int32
-
-func init() { lastPort.Store(20_000 + rand.Int32N(5_000)) }
-
 // freePort NAME sets a variable to a port that nobody listens on, and that nobody else is given.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	for range 1_000 {
-		port := fmt.Sprint(lastPort.Add(1))
-		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			ts.Check(ln.Close())
-			ts.Setenv(args[0], port)
-			return
-		}
-	}
-	ts.Fatalf("no port is free")
+	address, err := freeport.Address()
+	ts.Check(err)
+	_, port, err := net.SplitHostPort(address)
+	ts.Check(err)
+	ts.Setenv(args[0], port)
 }
 
 // waitReady URL waits until a server that was started in the background answers.

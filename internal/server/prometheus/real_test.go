@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/seatrial/seatrial/internal/core/outcome"
 	"github.com/seatrial/seatrial/internal/core/trial"
+	"github.com/seatrial/seatrial/internal/freeport"
 )
 
 // shop is a process that Prometheus scrapes.
@@ -58,13 +57,10 @@ func realPrometheus(t *testing.T, target string) (at string, stop func()) {
 	case testing.Short() && !must:
 		t.Skip("scrapes for some seconds")
 	}
-	// Its port is below those that systems give to whoever asks for any.
-	var address string
-	await(t, "a free port", func() bool {
-		address = fmt.Sprint("127.0.0.1:", 15_000+rand.IntN(5_000))
-		free, err := net.Listen("tcp", address)
-		return err == nil && free.Close() == nil
-	})
+	address, err := freeport.Address()
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	config := fmt.Sprintf("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs: [{job_name: shop, static_configs: [{targets: [%q]}]}]\n", target)
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
